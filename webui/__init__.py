@@ -1,0 +1,8 @@
+"""Stepwise: a browser studio for text-to-image diffusion.
+
+Each level may import only from those to its right; a comma means side by side, not each other. `tests/test_layers.py` reads this line:
+
+    cli > server > panels > studio > workers > engine, store, jobs > request, events, settings > errors
+"""
+
+__version__ = "0.1.0"

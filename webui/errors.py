@@ -1,0 +1,64 @@
+"""What a person can mend. Everything else that goes wrong is a bug, and is logged with its traceback and a short id."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A sentence for a person: what is wrong and what to do about it.
+
+    Shown as it is in the page, as `{"error": {"code", "message", "field"?}}` in REST, and by the command line with exit status 2.
+    """
+
+    code = "refused"
+    status = 422
+    """The HTTP status that REST answers with."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+    def payload(self) -> dict[str, dict[str, str]]:
+        """The error as REST sends it."""
+        body = {"code": self.code, "message": self.message}
+        return {"error": body | {"field": self.field} if self.field else body}
+
+
+class InvalidRequest(UserError):
+    """A field of a request is out of its bounds, or two of its fields do not go together."""
+
+    code = "invalid"
+
+
+class ModelError(UserError):
+    """A model is missing, broken, or cannot do what was asked of it."""
+
+    code = "model"
+
+
+class NotFound(UserError):
+    """There is no such job or picture; the same answer whether it never existed or is somebody else's."""
+
+    code = "not_found"
+    status = 404
+
+
+class TooMany(UserError):
+    """A limit is reached: waiting jobs, pictures at once, body size."""
+
+    code = "too_many"
+    status = 429
+
+
+class StorageError(UserError):
+    """A picture or the journal cannot be written: disk full, read-only folder, another studio on the same folder."""
+
+    code = "storage"
+    status = 507
+
+
+class EngineFailed(UserError):
+    """The engine could not make the picture; the studio itself is up."""
+
+    code = "engine"
+    status = 503

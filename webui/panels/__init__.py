@@ -1,0 +1,1 @@
+"""The page: the only level that imports gradio."""

@@ -1,0 +1,32 @@
+"""How this studio runs: defaults, then `STEPWISE_...` in the environment, then the command line. Read once, never changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Previews = Literal["fast", "fine", "off"]
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def builtin_models() -> Path:
+    """The folder of the models that ship with the studio: inside an installed package, or beside it in a checkout."""
+    packed = PACKAGE / "models"
+    return packed if packed.is_dir() else PACKAGE.parent / "models"
+
+
+class Settings(BaseSettings):
+    """Frozen; every field is also an environment variable and a flag of its name."""
+
+    model_config = SettingsConfigDict(env_prefix="STEPWISE_", frozen=True, extra="forbid")
+
+    models: Path = Field(Path("models"), description="Folder with your models.")
+    outputs: Path = Field(Path("outputs"), description="Folder for the pictures.")
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="Where the engine computes: auto, cpu, cuda, cuda:N or mps.")
+    port: int = Field(7860, ge=1, le=65535, description="Port of the page.")
+    previews: Previews = Field("fast", description="Live previews: fast (a linear map), fine (the model's own decoder, slow) or off.")
+    threads: int | None = Field(None, ge=1, description="CPU threads of the engine; by default the physical cores, four at most.")

@@ -1,0 +1,1 @@
+"""Pictures, their step frames and their metadata on disk. Knows nothing of torch."""
