@@ -68,11 +68,30 @@ class Request(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
-    prompt: Text = Field("", max_length=PROMPT_LENGTH, title="Prompt", description="What the picture shows. (word:1.3) or word++ weighs a word more.")
-    negative: Text = Field("", max_length=PROMPT_LENGTH, title="Negative prompt", description="What the picture should not show. Has no effect at guidance 1.")
-    steps: int | None = Field(None, ge=1, le=150, title="Steps", description="How many times the noise is reduced. More is slower; after some point nothing changes.")
-    guidance: float | None = Field(None, ge=1, le=30, title="Guidance", description="How strictly the picture follows the prompt (classifier-free guidance scale). 1 is off.")
-    seed: int | None = Field(None, ge=0, lt=SEED_LIMIT, title="Seed", description="Decides the noise that the picture starts from. Same seed and settings, same picture.")
+    prompt: Text = Field(
+        "", max_length=PROMPT_LENGTH, title="Prompt", description="What the picture shows. (word:1.3) or word++ weighs a word more."
+    )
+    negative: Text = Field(
+        "", max_length=PROMPT_LENGTH, title="Negative prompt", description="What the picture should not show. Has no effect at guidance 1."
+    )
+    steps: int | None = Field(
+        None,
+        ge=1,
+        le=150,
+        title="Steps",
+        description="How many times the noise is reduced. More is slower; after some point nothing changes.",
+    )
+    # Classifier-free guidance scale: Ho & Salimans 2022.
+    guidance: float | None = Field(
+        None, ge=1, le=30, title="Guidance", description="How strictly the picture follows the prompt. 1 is off."
+    )
+    seed: int | None = Field(
+        None,
+        ge=0,
+        lt=SEED_LIMIT,
+        title="Seed",
+        description="Decides the noise that the picture starts from. Same seed and settings, same picture.",
+    )
     sampler: str | None = Field(None, max_length=60, title="Sampler", description="The method that walks from noise to picture.")
     schedule: str | None = Field(None, max_length=60, title="Schedule", description="How the noise levels are spread over the steps.")
     width: Pixels | None = Field(None, title="Width", description="In pixels.")
@@ -98,6 +117,18 @@ class Request(BaseModel):
             return cls.model_validate_json(text)
         except ValidationError as error:
             raise InvalidRequest(*_sentence(error)) from None
+
+    def series(self, count: int) -> list[Self]:
+        """`count` requests that differ in their seed alone: seed, seed + 1, ...; a first seed is drawn where there is none.
+
+        Raises:
+            InvalidRequest: the last seed would be out of bounds.
+        """
+        first = random.SystemRandom().randrange(SEED_LIMIT - count) if self.seed is None else self.seed
+        if first + count > SEED_LIMIT:
+            message = f"{count} pictures from seed {first} would pass the last seed, {SEED_LIMIT - 1}. Choose a lower seed."
+            raise InvalidRequest(message, "seed")
+        return [self.model_copy(update={"seed": first + k}) for k in range(count)]
 
     def resolve(self, defaults: Defaults, model: str) -> Resolved:
         """The same request with nothing left to guess; a seed is drawn where there is none.
@@ -167,7 +198,7 @@ def _sentence(error: ValidationError) -> tuple[str, str | None]:
     field = str(first["loc"][0]) if first["loc"] else None
     name, kind = title(field) if field in Request.model_fields else field, first["type"]
     if field is None:
-        return "A request is a JSON object such as {\"prompt\": \"a red sailboat\"}.", None
+        return 'A request is a JSON object such as {"prompt": "a red sailboat"}.', None
     if kind == "extra_forbidden":
         known = ", ".join(Request.model_fields)
         return f"There is no setting called {field[:60]!r}. The settings are: {known}.", field[:60]

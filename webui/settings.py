@@ -26,7 +26,7 @@ class Settings(BaseSettings):
 
     models: Path = Field(Path("models"), description="Folder with your models.")
     outputs: Path = Field(Path("outputs"), description="Folder for the pictures.")
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="Where the engine computes: auto, cpu, cuda, cuda:N or mps.")
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="Where to compute: auto, cpu, cuda, cuda:N or mps.")
     port: int = Field(7860, ge=1, le=65535, description="Port of the page.")
     previews: Previews = Field("fast", description="Live previews: fast (a linear map), fine (the model's own decoder, slow) or off.")
     threads: int | None = Field(None, ge=1, description="CPU threads of the engine; by default the physical cores, four at most.")

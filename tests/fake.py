@@ -1,0 +1,98 @@
+"""A worker without torch: emits coloured frames at a pace that the test chooses. For tests of jobs, server and page."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from webui.events import Cancelled, Event, Failed, Rendered, Started, Step
+from webui.request import Resolved
+from webui.workers.worker import Down, Report, Told, Up
+
+CARD = """{"title": "Fake", "summary": "Coloured squares.", "licence": "Apache-2.0", "width": 256, "height": 256, "steps": 6, "guidance": 4.0,
+"sampler": "DPM++ 2M", "schedule": "Automatic", "ideas": ["a red sailboat on a calm sea at sunset", "a blue house in the snow"],
+"vocabulary": {"subjects": ["sailboat", "house"], "colours": ["red", "blue"]}}"""
+
+
+def frame(i: int, n: int, size: int = 64) -> Image.Image:
+    """Step `i` of `n`: red that turns to blue."""
+    return Image.new("RGB", (size, size), (255 - 255 * i // n, 60, 255 * i // n))
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    """The picture as JPEG bytes."""
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+def write_model(folder: Path) -> Path:
+    """A model folder that the catalogue accepts; it has no weights, since nothing loads it."""
+    folder.mkdir(parents=True)
+    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.42.1"}')
+    (folder / "card.json").write_text(CARD)
+    return folder
+
+
+class FakeWorker:
+    """One thread per job. `pace` seconds pass between steps; a prompt with "fail" fails, one with "die" takes the engine down."""
+
+    def __init__(self, pace: float = 0.02, *, slots: int = 8, ready: bool = True) -> None:
+        self.pace = pace
+        self.submitted: list[Resolved] = []
+        self._slots = slots
+        self._ready = ready
+        self._tell: Callable[[Report], None] = lambda report: None
+        self._cancelled: dict[str, threading.Event] = {}
+
+    def start(self, tell: Callable[[Report], None]) -> None:
+        self._tell = tell
+        if self._ready:
+            self.come_up()
+
+    def come_up(self) -> None:
+        """Say that the engine is ready."""
+        self._tell(Up(device="cpu", slots=self._slots))
+
+    def go_down(self) -> None:
+        """Say that the engine died, with all its jobs."""
+        for flag in self._cancelled.values():
+            flag.set()
+        self._cancelled.clear()
+        self._tell(Down(reason="it was killed"))
+
+    def submit(self, job: str, request: Resolved) -> None:
+        self.submitted.append(request)
+        flag = self._cancelled[job] = threading.Event()
+        threading.Thread(target=self._run, args=(job, request, flag), daemon=True).start()
+
+    def cancel(self, job: str) -> None:
+        if flag := self._cancelled.pop(job, None):
+            flag.set()
+            self._say(job, Cancelled())
+
+    def close(self) -> None:
+        for flag in self._cancelled.values():
+            flag.set()
+
+    def _say(self, job: str, event: Event) -> None:
+        self._tell(Told(job=job, event=event))
+
+    def _run(self, job: str, request: Resolved, cancelled: threading.Event) -> None:
+        self._say(job, Started(steps=request.steps))
+        for i in range(1, request.steps + 1):
+            if cancelled.wait(self.pace):
+                return
+            if "die" in request.prompt and i == 2:
+                self.go_down()
+                return
+            self._say(job, Step(i=i, n=request.steps, preview=jpeg(frame(i, request.steps)), seconds=i * self.pace))
+        if "fail" in request.prompt:
+            self._say(job, Failed(message="The fake engine was asked to fail."))
+            return
+        picture = frame(1, 1, request.width).resize((request.width, request.height))
+        self._say(job, Rendered(width=request.width, height=request.height, rgb=picture.tobytes(), seconds=request.steps * self.pace))

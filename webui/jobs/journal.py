@@ -1,0 +1,132 @@
+"""The journal: every acknowledged job, on disk before the acknowledgement. SQLite in WAL mode, one transaction per change.
+
+It holds requests and how they ended, not previews: those are on the picture's sheet of frames once it is finished.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from webui.errors import StorageError
+from webui.events import EVENT, Event
+from webui.jobs.job import Job
+from webui.request import Resolved
+
+SCHEMA = """
+create table if not exists jobs (
+    number   integer primary key autoincrement,
+    id       text not null unique,
+    team     text not null,
+    owner    text not null,
+    created  text not null,
+    request  text not null,
+    attempts integer not null default 0,
+    ending   text
+);
+create index if not exists unfinished on jobs (number) where ending is null;
+create index if not exists of_owner on jobs (owner, number);
+create index if not exists of_group on jobs (team);
+"""
+# "group" is a word of SQL's own, hence "team".
+
+COLUMNS = "id, team, owner, created, request, attempts, ending"
+
+
+class Journal:
+    """Jobs in one SQLite file, or in memory when `file` is `None` (for a command that ends with its pictures).
+
+    Raises:
+        StorageError: the file cannot be opened, or another studio has it open.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._lock = threading.Lock()
+        where = f"The journal in {file.parent}" if file else "The journal"
+        try:
+            if file is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(file or ":memory:", timeout=1, check_same_thread=False, isolation_level=None)
+            # One studio per outputs folder: the lock is the database's own and dies with the process.
+            self._db.execute("pragma locking_mode = exclusive")
+            self._db.execute("pragma journal_mode = wal")
+            self._db.execute("pragma synchronous = full")
+            self._db.executescript(SCHEMA)
+            self._db.execute("begin immediate")
+            self._db.execute("commit")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise StorageError(
+                    f"{where} is in use by another studio. Stop that one, or choose another folder with --outputs."
+                ) from None
+            raise StorageError(f"{where} cannot be opened: {error}.") from None
+        except (OSError, sqlite3.DatabaseError) as error:
+            raise StorageError(f"{where} cannot be opened: {error}.") from None
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Write new jobs, all or none. When this returns they survive a power cut.
+
+        Raises:
+            StorageError: the disk does not take them; nothing was written.
+        """
+        rows = [(job.id, job.group, job.owner, job.created.isoformat(), job.request.model_dump_json(), job.attempts) for job in jobs]
+        with self._lock:
+            try:
+                self._db.execute("begin immediate")
+                self._db.executemany("insert into jobs (id, team, owner, created, request, attempts) values (?, ?, ?, ?, ?, ?)", rows)
+                self._db.execute("commit")
+            except sqlite3.Error as error:
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
+                raise StorageError(f"The job cannot be written to the journal: {error}. Free some disk space and try again.") from None
+
+    def started(self, job: Job) -> None:
+        """The job enters an engine once more."""
+        self._write("update jobs set attempts = ? where id = ?", (job.attempts, job.id))
+
+    def ended(self, job: Job, event: Event) -> None:
+        """The job's last event."""
+        self._write("update jobs set ending = ? where id = ?", (event.model_dump_json(), job.id))
+
+    def unfinished(self) -> list[Job]:
+        """Jobs without an end, oldest first: what a restart goes on with."""
+        return self._read("where ending is null order by number")
+
+    def job(self, id: str) -> Job | None:
+        """One job as it stands on disk."""
+        return next(iter(self._read("where id = ?", id)), None)
+
+    def group(self, group: str) -> list[Job]:
+        """Jobs that were submitted together, in their order."""
+        return self._read("where team = ? order by number", group)
+
+    def latest(self, owner: str) -> str | None:
+        """The group that `owner` submitted last."""
+        with self._lock:
+            row = self._db.execute("select team from jobs where owner = ? order by number desc limit 1", (owner,)).fetchone()
+        return row and str(row[0])
+
+    def close(self) -> None:
+        """Close the file; the journal is not usable afterwards."""
+        with self._lock:
+            self._db.close()
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        with self._lock:
+            self._db.execute(statement, values)
+
+    def _read(self, where: str, *values: object) -> list[Job]:
+        with self._lock:
+            rows = self._db.execute(f"select {COLUMNS} from jobs {where}", values).fetchall()
+        return [_job(row) for row in rows]
+
+
+def _job(row: tuple[str, str, str, str, str, int, str | None]) -> Job:
+    id, group, owner, created, request, attempts, ending = row
+    job = Job(id, group, owner, Resolved.model_validate_json(request), datetime.fromisoformat(created), attempts=attempts)
+    if ending is not None:
+        job.append(EVENT.validate_json(ending))
+    return job

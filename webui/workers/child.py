@@ -1,0 +1,86 @@
+"""The engine's process: reads commands from standard input, runs the step loop, writes reports to standard output, one JSON line each.
+
+`python -m webui.workers.child` is started by `local.py` and by nobody else. It ends when its input does, so it never outlives the studio.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
+
+from pydantic import BaseModel
+
+from webui.events import Event
+from webui.workers.local import Setup
+from webui.workers.worker import COMMAND, Command, Submit, Told, Up
+
+if TYPE_CHECKING:
+    from webui.engine.engine import Engine
+
+
+class Pipe:
+    """The way back to the studio."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def send(self, message: BaseModel) -> None:
+        """Write one report. If nobody listens any more, the process has no purpose left."""
+        try:
+            self._stream.write(message.model_dump_json().encode() + b"\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            os._exit(0)
+
+    def told(self, job: str, event: Event) -> None:
+        """Report an event of a job."""
+        self.send(Told(job=job, event=event))
+
+
+def main() -> None:
+    """Run until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole process group; the studio decides when we end
+    pipe = Pipe(os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)  # what a library prints must not get between the reports
+    setup = Setup.model_validate_json(sys.stdin.buffer.readline())
+    commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(sys.stdin.buffer, commands), daemon=True).start()
+    _run(setup, commands, pipe)
+
+
+def _read(stream: BinaryIO, commands: queue.SimpleQueue[Command]) -> None:
+    for line in stream:
+        commands.put(COMMAND.validate_json(line))
+    os._exit(0)
+
+
+def _run(setup: Setup, commands: queue.SimpleQueue[Command], pipe: Pipe) -> None:
+    # Here and not at the top: the reader above must be running while torch is being imported.
+    from webui.engine.engine import Engine
+
+    engine = Engine(setup.models, setup.device, setup.previews)
+    pipe.send(Up(device=engine.device, slots=engine.slots))
+    if setup.preload is not None and commands.empty():
+        engine.preload(setup.preload)
+    busy = False
+    while True:
+        while not busy or not commands.empty():
+            _obey(engine, commands.get(), pipe)
+            busy = True
+        busy = engine.step()
+
+
+def _obey(engine: Engine, command: Command, pipe: Pipe) -> None:
+    if not isinstance(command, Submit):
+        engine.cancel(command.job)
+        return
+    engine.submit(command.job, command.request, partial(pipe.told, command.job))
+
+
+if __name__ == "__main__":
+    main()
