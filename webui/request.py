@@ -25,9 +25,6 @@ SEED_LIMIT = 2**32
 SIZE_MULTIPLE = 8
 """Width and height are multiples of this many pixels: one latent per 8 pixels in every family we know, or fewer."""
 
-PIXEL_LIMIT = 4096 * 1024
-"""Most pixels in a picture: four megapixels."""
-
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -131,17 +128,10 @@ class Request(BaseModel):
         return [self.model_copy(update={"seed": first + k}) for k in range(count)]
 
     def resolve(self, defaults: Defaults, model: str) -> Resolved:
-        """The same request with nothing left to guess; a seed is drawn where there is none.
-
-        Raises:
-            InvalidRequest: the picture would have more than `PIXEL_LIMIT` pixels.
-        """
+        """The same request with nothing left to guess; a seed is drawn where there is none."""
         open_fields = {name: value for name, value in defaults.model_dump().items() if getattr(self, name) is None}
         seed = random.SystemRandom().randrange(SEED_LIMIT) if self.seed is None else self.seed
-        whole = Resolved.parse(self.model_dump() | open_fields | {"seed": seed, "model": model})
-        if whole.width * whole.height > PIXEL_LIMIT:
-            raise InvalidRequest(f"{whole.width} x {whole.height} is more than four megapixels. Lower the width or the height.", "width")
-        return whole
+        return Resolved.parse(self.model_dump() | open_fields | {"seed": seed, "model": model})
 
 
 class Resolved(Request):

@@ -7,7 +7,7 @@ import secrets
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -120,7 +120,7 @@ class Studio:
         if not 1 <= len(requests) <= BATCH_LIMIT:
             raise InvalidRequest(f"Between 1 and {BATCH_LIMIT} pictures at once, please.", "count")
         group, now = secrets.token_hex(8), datetime.now().astimezone()
-        jobs = [Job(uuid.uuid4().hex, group, owner, self.resolve(request), now) for request in requests]
+        jobs = [Job(uuid.uuid4().hex, group, owner, resolve(request, self._models), now) for request in requests]
         with self._lock:
             if len(self._line) + len(jobs) > WAITING_LIMIT:
                 raise TooMany(f"{len(self._line)} pictures are waiting already. Let some finish first.")
@@ -132,17 +132,6 @@ class Studio:
                     job.append(Waiting(reason=self._status.message))
             self._dispatch()
         return jobs
-
-    def resolve(self, request: Request) -> Resolved:
-        """The request with nothing left to guess, checked against its model.
-
-        Raises:
-            InvalidRequest, ModelError: it cannot be run.
-        """
-        model = find(self._models, request.model)
-        resolved = request.resolve(model.defaults, model.name)
-        samplers.check(resolved.sampler, resolved.schedule, resolved.steps)
-        return resolved
 
     def cancel(self, ids: Iterable[str], owner: str = OWNER) -> None:
         """End the owner's jobs: waiting ones at once, running ones at their next step. Unknown ones are ignored."""
@@ -280,6 +269,18 @@ class Studio:
         done = [id for id, other in self._recent.items() if other.done]
         for id in done[: max(0, len(done) - KEPT)]:
             del self._recent[id]
+
+
+def resolve(request: Request, models: Mapping[str, Model]) -> Resolved:
+    """The request with nothing left to guess, checked against its model.
+
+    Raises:
+        InvalidRequest, ModelError: it cannot be run.
+    """
+    model = find(models, request.model)
+    resolved = request.resolve(model.defaults, model.name)
+    samplers.check(resolved.sampler, resolved.schedule, resolved.steps)
+    return resolved
 
 
 def model_folders(settings: Settings) -> tuple[Path, ...]:

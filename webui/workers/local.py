@@ -89,7 +89,7 @@ class LocalWorker:
     def _spawn(self) -> subprocess.Popen[bytes]:
         environment = os.environ | ENGINE_ENVIRONMENT | {"OMP_NUM_THREADS": str(self._threads)}
         child = subprocess.Popen(
-            [sys.executable, "-m", "webui.workers.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            [sys.executable, "-P", "-m", "webui.workers.child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
         self._write(child, self._setup)
         return child

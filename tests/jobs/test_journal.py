@@ -1,0 +1,87 @@
+"""The journal: what is acknowledged survives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from webui.errors import StorageError
+from webui.events import Cancelled, Finished
+from webui.jobs.job import Job
+from webui.jobs.journal import Journal
+from webui.request import Defaults, Request
+
+
+def job(id: str, group: str = "g", owner: str = "ann") -> Job:
+    request = Request(prompt=f"prompt of {id} 'quoted'; drop table jobs;").resolve(Defaults(), "m")
+    return Job(id, group, owner, request, datetime.now().astimezone())
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / ".stepwise" / "journal.sqlite"
+
+
+def test_jobs_come_back_after_a_restart(file: Path) -> None:
+    journal = Journal(file)
+    one, two, three = job("1"), job("2"), job("3", "other", "bob")
+    journal.add([one, two, three])
+    one.attempts = 2
+    journal.started(one)
+    journal.ended(two, Finished(picture="a.png", seconds=1))
+    journal.close()
+
+    again = Journal(file)
+    assert [(back.id, back.attempts) for back in again.unfinished()] == [("1", 2), ("3", 0)]
+    assert again.unfinished()[0].request == one.request and again.unfinished()[0].created == one.created
+    ended = again.job("2")
+    assert ended is not None and ended.done and ended.last == Finished(picture="a.png", seconds=1)
+    assert [back.id for back in again.group("g")] == ["1", "2"]
+    assert again.latest("bob") == "other" and again.latest("nobody") is None and again.job("'") is None
+    again.close()
+
+
+def test_a_group_is_written_whole_or_not_at_all(file: Path) -> None:
+    journal = Journal(file)
+    journal.add([job("1")])
+    with pytest.raises(StorageError):
+        journal.add([job("2"), job("1")])
+    assert [back.id for back in journal.unfinished()] == ["1"]
+    journal.ended(job("1"), Cancelled())
+    assert journal.unfinished() == []
+    journal.close()
+
+
+def test_a_second_studio_on_the_same_folder_is_refused_with_a_sentence(file: Path) -> None:
+    journal = Journal(file)
+    with pytest.raises(StorageError, match="in use by another studio"):
+        Journal(file)
+    journal.close()
+    Journal(file).close()
+
+
+def test_something_that_is_no_journal_is_refused_with_a_sentence(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_bytes(b"not a database, but long enough to be taken for one" * 10)
+    with pytest.raises(StorageError, match="cannot be opened"):
+        Journal(file)
+
+
+def test_an_acknowledged_job_survives_kill_9(file: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from tests.jobs.test_journal import Journal, job
+journal = Journal(Path(sys.argv[1]))
+journal.add([job("kept")])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ended = subprocess.run([sys.executable, "-c", code, str(file)], cwd=Path(__file__).parents[2], timeout=60)
+    assert ended.returncode == -9
+    journal = Journal(file)
+    assert [back.id for back in journal.unfinished()] == ["kept"]
+    journal.close()

@@ -1,0 +1,101 @@
+"""The command line, as its own process where that matters."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.fake import FakeWorker, write_model
+from webui import cli
+
+ROOT = Path(__file__).parents[1]
+
+
+def webui(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run `webui` with torch and gradio out of reach: what answers here needs neither."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+sys.modules.update(dict.fromkeys(("torch", "diffusers", "transformers", "gradio")))
+from webui.cli import main
+main(sys.argv[1:])
+"""
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, cwd=cwd)
+
+
+def test_help_needs_neither_torch_nor_gradio() -> None:
+    ended = webui("--help")
+    assert ended.returncode == 0 and "--no-browser" in ended.stdout and "generate" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--steps", "0"], "Steps must be a whole number from 1 to 150."),
+        (["--steps", "abc"], "'abc' is not a valid integer"),
+        (["--guidance", "nan"], "Guidance must be a number from 1 to 30."),
+        (["--seed", "99999999999999999999"], "Seed must be"),
+        (["--width", "513"], "try 512"),
+        (["--count", "0"], "--count must be from 1 to 64."),
+        (["--seed", "4294967295", "--count", "2"], "lower seed"),
+        (["--sampler", "Elephant"], "Euler a"),
+        (["--sampler", "Euler a", "--schedule", "Karras"], "Euler a"),
+        (["--model", "nope"], "nope"),
+        (["--device", "toaster"], "--device cannot be 'toaster'"),
+        (["-o", "picture.jpg"], ".png"),
+        (["-o", "missing/picture.png"], "no folder"),
+        (["--nonsense"], "--nonsense"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_input_is_one_sentence_status_2_and_nothing_written(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    write_model(tmp_path / "models" / "fake")
+    before = sorted(tmp_path.rglob("*"))
+    ended = webui("generate", "a red sailboat", "--json", *arguments, cwd=tmp_path)
+    assert ended.returncode == 2, ended.stderr
+    assert sentence in ended.stderr and len(ended.stderr.strip().splitlines()) == 1 and "Traceback" not in ended.stderr
+    assert ended.stdout == "" and sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the fake model, as the current one, and the fake engine in the real one's place."""
+    write_model(tmp_path / "models" / "fake")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "LocalWorker", lambda *_, **__: FakeWorker(pace=0.001))
+    return tmp_path
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["generate", *arguments, "--model", "fake"])
+    return int(ended.value.code or 0)
+
+
+def test_json_is_exactly_one_object_about_pictures_that_exist(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("a red sailboat", "--seed", "7", "--count", "3", "--steps", "2", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told) == {"pictures", "seconds"}
+    assert [picture["seed"] for picture in told["pictures"]] == [7, 8, 9]
+    for picture in told["pictures"]:
+        assert set(picture) == {"path", "seed", "width", "height", "steps", "sampler", "schedule", "guidance", "model", "seconds"}
+        with Image.open(picture["path"]) as image:
+            assert image.size == (picture["width"], picture["height"])
+
+
+def test_o_names_the_file_and_leaves_nothing_else(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("a red sailboat", "--steps", "2", "-o", "boat.png") == 0
+    assert capsys.readouterr().out.strip() == "boat.png"
+    assert run("a red sailboat", "--steps", "2", "--count", "2", "-o", "boats.png") == 0
+    assert sorted(path.name for path in here.iterdir()) == ["boat.png", "boats-1.png", "boats-2.png", "models"]
+
+
+def test_a_failed_picture_is_a_sentence_and_status_1(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fail", "--steps", "1", "--json") == 1
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.strip() == "The fake engine was asked to fail."

@@ -1,0 +1,192 @@
+"""The studio with a fake engine: what is acknowledged ends, once, with its picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.fake import FakeWorker
+from webui.errors import InvalidRequest, ModelError, NotFound, StorageError, UserError
+from webui.events import Cancelled, Failed, Finished, Interrupted, Waiting
+from webui.request import Request
+from webui.settings import Settings
+from webui.store.store import Store
+from webui.studio import ATTEMPTS, BATCH_LIMIT, Studio
+
+PROMPT = Request(prompt="a red sailboat", steps=4, model="fake")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that another thread does."""
+    limit = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < limit, "waited for a minute"
+        time.sleep(0.005)
+
+
+def test_a_request_ends_with_its_picture_and_its_recipe(studio: Studio) -> None:
+    (job,) = studio.submit([PROMPT])
+    last = job.wait(60)
+    assert isinstance(last, Finished)
+    assert [event.kind for event in job.events] == ["queued", "started", *["step"] * 4, "finished"]
+    with Image.open(studio.picture(last.picture)) as picture:
+        assert picture.size == (256, 256)
+    assert studio._store.recipe(last.picture) == job.request
+    assert len(studio.frames(last.picture)) == 4
+
+
+def test_a_wrong_request_takes_none_of_its_group(studio: Studio, worker: FakeWorker) -> None:
+    wrong: list[tuple[Request, type[UserError]]] = [
+        (Request(model="none"), ModelError),
+        (PROMPT.model_copy(update={"sampler": "Elephant"}), InvalidRequest),
+        (PROMPT.model_copy(update={"sampler": "Euler a", "schedule": "Karras"}), InvalidRequest),
+    ]
+    for request, error in wrong:
+        with pytest.raises(error):
+            studio.submit([PROMPT, request])
+    with pytest.raises(InvalidRequest):
+        studio.submit([PROMPT] * (BATCH_LIMIT + 1))
+    assert worker.submitted == [] and studio.latest() == []
+
+
+def test_the_group_is_found_again_in_order(studio: Studio) -> None:
+    jobs = studio.submit(PROMPT.model_copy(update={"seed": 5}).series(3))
+    assert studio.latest() == jobs == studio.group(jobs[0].group)
+    assert [job.request.seed for job in jobs] == [5, 6, 7]
+
+
+def test_somebody_elses_jobs_do_not_exist(studio: Studio) -> None:
+    (job,) = studio.submit([PROMPT.model_copy(update={"steps": 150})], owner="ann")
+    for id in (job.id, "unknown"):
+        with pytest.raises(NotFound, match="no such job"):
+            studio.job(id, "bob")
+    assert studio.group(job.group, "bob") == [] and studio.latest("bob") == []
+    studio.cancel([job.id], "bob")
+    assert not job.done
+    studio.cancel([job.id], "ann")
+    assert isinstance(job.wait(60), Cancelled)
+
+
+def test_only_as_many_run_as_there_are_places(settings: Settings) -> None:
+    worker = FakeWorker(pace=0.01, slots=2)
+    studio = Studio(settings, worker)
+    studio.start()
+    jobs = studio.submit([PROMPT] * 6)
+    assert len(worker.submitted) == 2
+    assert all(isinstance(job.wait(60), Finished) for job in jobs) and len(worker.submitted) == 6
+    studio.close()
+
+
+def test_a_waiting_job_is_cancelled_at_once(settings: Settings) -> None:
+    studio = Studio(settings, FakeWorker(ready=False))
+    studio.start()
+    (job,) = studio.submit([PROMPT])
+    studio.cancel([job.id, "unknown"])
+    assert isinstance(job.last, Cancelled)
+    studio.close()
+
+
+def test_a_prompt_sent_while_the_engine_starts_runs_when_it_is_up(settings: Settings) -> None:
+    worker = FakeWorker(ready=False)
+    studio = Studio(settings, worker)
+    studio.start()
+    (job,) = studio.submit([PROMPT])
+    assert studio.status().state == "starting"
+    assert isinstance(job.last, Waiting) and "starting" in job.last.reason
+    worker.come_up()
+    assert isinstance(job.wait(60), Finished) and studio.status().state == "ready"
+    studio.close()
+
+
+def test_a_job_survives_the_death_of_the_engine(settings: Settings) -> None:
+    worker = FakeWorker(pace=0.05)
+    studio = Studio(settings, worker)
+    studio.start()
+    jobs = studio.submit([PROMPT] * 2)
+    until(lambda: len(jobs[0].frames) >= 1)
+    worker.go_down()
+    assert studio.status().state == "restarting" and "killed" in studio.status().message
+    assert all(isinstance(job.last, Interrupted) for job in jobs)
+    worker.come_up()
+    assert all(isinstance(job.wait(60), Finished) for job in jobs)
+    studio.close()
+
+
+def test_a_job_that_kills_the_engine_fails_after_three_attempts(studio: Studio, worker: FakeWorker) -> None:
+    (poison,) = studio.submit([Request(prompt="die", steps=3, model="fake")])
+    for attempt in range(ATTEMPTS):
+        until(lambda seen=attempt: len([event for event in poison.events if event.kind == "started"]) > seen)  # type: ignore[misc]
+        until(lambda: studio.status().state == "restarting")
+        worker.come_up()
+    last = poison.wait(60)
+    assert isinstance(last, Failed) and "three times" in last.message
+    (fine,) = studio.submit([PROMPT])
+    assert isinstance(fine.wait(60), Finished)
+
+
+def test_a_restart_goes_on_with_what_was_waiting_and_keeps_what_is_done(settings: Settings) -> None:
+    first = Studio(settings, FakeWorker(pace=0.01, slots=1))
+    first.start()
+    done, unfinished = first.submit([PROMPT, PROMPT.model_copy(update={"steps": 150})])
+    assert isinstance(done.wait(60), Finished)
+    until(lambda: len(unfinished.frames) >= 1)
+    first.close()
+
+    second = Studio(settings, FakeWorker(pace=0))
+    second.start()
+    again = second.job(unfinished.id)
+    assert isinstance(again.wait(60), Finished) and again.request == unfinished.request
+    assert second.job(done.id).last == done.last
+    assert [job.id for job in second.latest()] == [done.id, unfinished.id]
+    second.close()
+
+
+def test_a_job_that_ended_three_studios_is_not_run_a_fourth_time(settings: Settings) -> None:
+    for _ in range(ATTEMPTS):
+        studio = Studio(settings, FakeWorker(pace=10))
+        studio.start()
+        if not studio.latest():
+            studio.submit([PROMPT])
+        studio.close()
+    last = Studio(settings, worker := FakeWorker())
+    last.start()
+    assert isinstance(last.latest()[0].last, Failed) and worker.submitted == []
+    last.close()
+
+
+def test_a_full_disk_delays_the_picture_and_loses_nothing(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, full = Store.save, [True]
+
+    def saving(*arguments: object, **more: object) -> str:
+        if full:
+            full.pop()
+            raise StorageError("The disk is full. Free some space.")
+        return save(*arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "save", saving)
+    (job,) = studio.submit([PROMPT])
+    assert isinstance(job.wait(60), Finished)
+    assert [event.reason for event in job.events if isinstance(event, Waiting)] == [
+        "The disk is full. Free some space. The picture is kept and saved as soon as there is room."
+    ]
+
+
+def test_a_picture_outside_the_outputs_does_not_exist(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    for name in ("../secret.png", "/etc/passwd", ".stepwise/journal.sqlite", "", "2026-11-24/none.png"):
+        with pytest.raises(NotFound):
+            studio.picture(name)
+
+
+def test_old_jobs_leave_memory_and_are_found_in_the_journal(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui.studio.KEPT", 2)
+    jobs = [studio.submit([PROMPT])[0] for _ in range(5)]
+    for job in jobs:
+        assert isinstance(job.wait(60), Finished)
+    studio.submit([PROMPT])
+    assert len(studio._recent) <= 3
+    assert studio.job(jobs[0].id).last == jobs[0].last

@@ -1,0 +1,128 @@
+"""The engine in a real child process, with a real (tiny) pipeline, killed for real."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import write_pipeline
+from webui.events import Cancelled, Failed, Rendered, Started, Step
+from webui.request import Defaults, Request, Resolved
+from webui.workers.local import LocalWorker, physical_cores
+from webui.workers.worker import Down, Report, Told, Up
+
+LIMIT = 120
+"""Seconds to wait for a report: importing torch takes its time on a busy machine."""
+
+
+def request(**fields: object) -> Resolved:
+    given = {"prompt": "a red sailboat", "steps": 3, "seed": 1, "width": 64, "height": 64} | fields
+    return Request.parse(given).resolve(Defaults(guidance=2.0), "tiny")
+
+
+class Ear:
+    """A worker and what it has said."""
+
+    def __init__(self, worker: LocalWorker) -> None:
+        self.worker = worker
+        self.reports: queue.Queue[Report] = queue.Queue()
+        worker.start(self.reports.put)
+
+    def next(self, *kinds: type) -> Report:
+        """The next report of these kinds; of an event, its own type counts."""
+        while True:
+            report = self.reports.get(timeout=LIMIT)
+            if isinstance(report.event if isinstance(report, Told) else report, kinds):
+                return report
+
+    def picture(self, job: str, **fields: object) -> bytes:
+        """Run a job to its end."""
+        self.worker.submit(job, request(**fields))
+        ended = self.next(Rendered, Failed)
+        assert isinstance(ended, Told) and isinstance(ended.event, Rendered), ended
+        return ended.event.rgb
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_pipeline(folder / "tiny")
+    return folder
+
+
+@pytest.fixture
+def ear(models: Path) -> Iterator[Ear]:
+    ear = Ear(LocalWorker([models], "cpu", "fast", threads=1))
+    yield ear
+    ear.worker.close()
+
+
+def test_a_job_crosses_the_boundary_and_comes_back_as_a_picture(ear: Ear) -> None:
+    up = ear.next(Up)
+    assert isinstance(up, Up) and up.device == "cpu" and up.slots >= 4
+    ear.worker.submit("a", request(steps=3))
+    kinds = [type(told.event) for told in (ear.next(Started, Step, Rendered) for _ in range(5)) if isinstance(told, Told)]
+    assert kinds == [Started, Step, Step, Step, Rendered]
+
+
+def test_killed_in_mid_run_it_says_so_starts_again_and_makes_the_same_picture(ear: Ear) -> None:
+    before = ear.picture("before")
+    ear.worker.submit("victim", request(steps=150))
+    ear.next(Step)
+    assert ear.worker.pid
+    os.kill(ear.worker.pid, signal.SIGKILL)
+    down = ear.next(Down)
+    assert isinstance(down, Down) and "killed" in down.reason and not down.final
+    ear.next(Up)
+    assert ear.picture("after") == before
+
+
+def test_cancelled_in_mid_run_the_next_picture_is_as_before(ear: Ear) -> None:
+    before = ear.picture("before")
+    ear.worker.submit("victim", request(steps=150))
+    ear.next(Step)
+    ear.worker.cancel("victim")
+    ear.next(Cancelled)
+    assert ear.picture("after") == before
+
+
+def test_a_model_that_is_not_there_is_a_sentence_and_the_engine_lives(ear: Ear) -> None:
+    ear.worker.submit("bad", request().model_copy(update={"model": "gone"}))
+    failed = ear.next(Failed)
+    assert isinstance(failed, Told) and isinstance(failed.event, Failed) and "gone" in failed.event.message
+    assert ear.picture("fine")
+
+
+def test_the_child_does_not_outlive_its_studio(models: Path) -> None:
+    code = f"""
+import os, signal
+from pathlib import Path
+from webui.workers.local import LocalWorker
+from webui.workers.worker import Up
+def hear(report):
+    if isinstance(report, Up):
+        print(worker.pid, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+worker = LocalWorker([Path({str(models)!r})], "cpu", "off", threads=1)
+worker.start(hear)
+signal.pause()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, cwd=Path(__file__).parents[2])
+    assert ended.returncode == -signal.SIGKILL
+    child = int(ended.stdout)
+    for _ in range(LIMIT * 10):
+        if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]:
+            return
+        signal.sigtimedwait([], 0.1)
+    pytest.fail("the engine's process is still there")
+
+
+def test_there_is_at_least_one_core() -> None:
+    assert 1 <= physical_cores() <= (os.cpu_count() or 1)
