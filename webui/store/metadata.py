@@ -1,0 +1,68 @@
+"""A request inside its picture: our JSON is the truth, the `parameters` text a courtesy to other programs, the XMP a mark of origin."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, BinaryIO
+
+from PIL.PngImagePlugin import PngInfo
+
+from webui import __version__
+from webui.errors import UserError
+from webui.request import Defaults, Request, Resolved
+from webui.store import infotext
+from webui.store.chunks import texts
+from webui.store.provenance import XMP
+
+KEYWORD = "stepwise"
+PARAMETERS = "parameters"
+VERSION = 1
+"""Of the JSON. It rises when a reader that does not know a new field would make another picture."""
+
+NO_SETTINGS = "This PNG holds no settings. Editors and some websites remove them; choose the file as it was saved."
+UNREADABLE = "The settings in this PNG are damaged and cannot be read. Choose another copy of it."
+NEWER = "This picture was made by a newer version of Stepwise. Update this one to read its settings."
+
+
+def write(request: Resolved, seconds: float, at: datetime) -> PngInfo:
+    """The text chunks of a picture. Never compressed: Pillow itself refuses to read long compressed ones."""
+    truth = {
+        "version": VERSION,
+        "program": f"Stepwise {__version__}",
+        "created": at.isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+    }
+    info = PngInfo()
+    info.add_text(KEYWORD, json.dumps(truth | request.model_dump(), ensure_ascii=False))
+    info.add_text(PARAMETERS, infotext.write(request))
+    info.add_itxt("XML:com.adobe.xmp", XMP)
+    return info
+
+
+def recipe(png: BinaryIO) -> Resolved:
+    """The request that a PNG was made from; from another program's `parameters` as far as they go, the rest by default.
+
+    Raises:
+        UserError: it is not a PNG, it is damaged, or it holds no settings that can be read.
+    """
+    parameters = None
+    for keyword, text in texts(png, (KEYWORD, PARAMETERS)):
+        if keyword == KEYWORD:
+            return _truth(text)
+        parameters = parameters or infotext.read(text)
+    if parameters is None:
+        raise UserError(NO_SETTINGS)
+    return parameters.resolve(Defaults(), parameters.model or "")
+
+
+def _truth(text: str) -> Resolved:
+    try:
+        values: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        raise UserError(UNREADABLE) from None
+    if not isinstance(values, dict) or not isinstance(values.get("version"), int):
+        raise UserError(UNREADABLE)
+    if values["version"] > VERSION:
+        raise UserError(NEWER)
+    return Resolved.parse({name: values[name] for name in Request.model_fields if name in values})
