@@ -37,7 +37,7 @@ def test_help_needs_neither_torch_nor_gradio() -> None:
     ("arguments", "sentence"),
     [
         (["--steps", "0"], "Steps must be a whole number from 1 to 150."),
-        (["--steps", "abc"], "'abc' is not a valid integer"),
+        (["--steps", "abc"], "'--steps'"),
         (["--guidance", "nan"], "Guidance must be a number from 1 to 30."),
         (["--seed", "99999999999999999999"], "Seed must be"),
         (["--width", "513"], "try 512"),

@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         typer.echo(error.message, err=True)
         sys.exit(WRONG_INPUT)
     except typer.TyperException as error:
-        typer.echo(f"{error.format_message()} See webui --help.", err=True)
+        typer.echo(f"{error.format_message().rstrip('.')}. See webui --help.", err=True)
         sys.exit(WRONG_INPUT)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)

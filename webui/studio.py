@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from webui.engine import samplers
 from webui.engine.catalogue import Model, find, scan
-from webui.engine.tokens import Tokens, count
+from webui.engine.tokens import TokenCounter, Tokens
 from webui.errors import InvalidRequest, NotFound, StorageError, TooMany
 from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, Rendered, Waiting
 from webui.jobs.job import Job
@@ -73,6 +73,7 @@ class Studio:
         self._store.check()
         self._journal = Journal(settings.outputs / ".stepwise" / "journal.sqlite" if lasting else None)
         self._models = scan(model_folders(settings))
+        self._counter = TokenCounter()
         self._lock = threading.RLock()
         self._line = Line()
         self._running: dict[str, Job] = {}
@@ -182,7 +183,7 @@ class Studio:
 
     def tokens(self, model: str | None, prompt: str) -> Tokens:
         """How many tokens the prompt has for this model, and where its text encoder's window ends."""
-        return count(find(self._models, model), prompt)
+        return self._counter.count(find(self._models, model), prompt)
 
     def picture(self, name: str, owner: str = OWNER) -> Path:
         """The file of a picture.

@@ -1,0 +1,237 @@
+"""The step loop: drives all running jobs in one thread and runs their denoiser calls together.
+
+Each job is an ordinary pipeline call in a greenlet, on a shallow copy of the pipeline whose denoiser is a stand-in. The stand-in hands its
+inputs to the loop and switches back to it; the loop gathers the calls that wait, groups those that can share a forward, runs each group
+once, and gives every job its slice. Everything heavy that is not the denoiser (text encoding, decoding) is a `Task`, one per round, so that
+it never holds up the others' steps for longer than that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import greenlet
+import torch
+from torch import Tensor
+
+TIMES = ("timestep", "timesteps", "guidance")
+"""Arguments that are one number for all rows, or one per row; sent per row, so that jobs at different steps share a forward."""
+
+
+class Cancelled(BaseException):
+    """Thrown into a job. Not an `Exception`: pipelines and libraries must not swallow it."""
+
+
+class Call:
+    """One denoiser call of one job: its arguments by name, told apart into per-row and shared ones."""
+
+    def __init__(self, module: Any, arguments: Mapping[str, Any]) -> None:
+        self.module = module
+        self.rows = len(next(iter(arguments.values())))
+        self.rowed: dict[tuple[str, ...], Any] = {}
+        self.shared: dict[tuple[str, ...], Any] = {}
+        for name, value in _flat(arguments):
+            if name[-1] in TIMES:
+                value = torch.as_tensor(value, dtype=torch.float32).reshape(-1).expand(self.rows)
+            per_row = (isinstance(value, list) or (torch.is_tensor(value) and value.ndim > 0)) and len(value) == self.rows
+            (self.rowed if per_row else self.shared)[name] = value
+        self.key = (id(module), _shapes(self.rowed), _contents(self.shared))
+        """Calls of one key can share a forward."""
+
+
+class Task(NamedTuple):
+    """Something heavy that is not a denoiser call."""
+
+    do: Callable[[], Any]
+
+
+class Job:
+    """A body that runs in its own greenlet until it asks for something, and what it waits for."""
+
+    def __init__(self, id: str, body: Callable[[], None], cancelled: Callable[[], None], failed: Callable[[Exception], None]) -> None:
+        self.id, self.body, self.cancelled, self.failed = id, body, cancelled, failed
+        self.greenlet = greenlet.greenlet(body)
+        self.asks: Call | Task | None = None
+
+
+class StandIn:
+    """Takes the denoiser's place on a job's copy of the pipeline. A plain object: pipelines look for devices at modules only."""
+
+    def __init__(self, module: Any, ask: Callable[[Call], Tensor]) -> None:
+        self._module = module
+        self._ask = ask
+        self._signature = inspect.signature(type(module).forward)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def cache_context(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """Pipelines enter it around each call; caches hold one state per module and cannot be shared by jobs."""
+        return contextlib.nullcontext()
+
+    def _reset_stateful_cache(self) -> None:
+        """Called at the end of one job's pipeline: must not reach the module that the others use."""
+
+    def __call__(self, *args: Any, return_dict: bool = True, **kwargs: Any) -> Any:
+        arguments = self._signature.bind(None, *args, **kwargs).arguments
+        arguments.pop("self")
+        out = self._ask(Call(self._module, arguments))
+        return SimpleNamespace(sample=out) if return_dict else (out,)
+
+
+class Loop:
+    """Jobs by id. `rows` bounds one forward; every job gets one step per round, whatever the others do."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._new: deque[Job] = deque()
+        self._jobs: dict[str, Job] = {}
+        self._hub: Any = None
+
+    def add(self, job: Job) -> None:
+        """Take a job in at the next round."""
+        self._new.append(job)
+
+    def ask(self, what: Call | Task) -> Any:
+        """From inside a job: hand over, and come back with the result."""
+        return self._hub.switch(what)
+
+    def copy_of(self, pipe: Any, scheduler: Any) -> Any:
+        """A pipeline that shares the weights but has its own scheduler, and asks this loop instead of its denoiser."""
+        own = copy.copy(pipe)
+        part = "unet" if hasattr(pipe, "unet") else "transformer"
+        # Through __dict__: a plain assignment would write the stand-in into the copy's configuration.
+        own.__dict__.update({part: StandIn(getattr(pipe, part), self.ask), "scheduler": scheduler, "_all_hooks": []})
+        return own
+
+    def step(self) -> bool:
+        """One round: every waiting denoiser call once, in shared forwards, and one task. Whether anything is left to do."""
+        self._hub = greenlet.getcurrent()
+        # Grad mode is thread state, and the pipelines' own no_grad blocks interleave: this one must be outside of all.
+        with torch.no_grad():
+            while self._new:
+                job = self._new.popleft()
+                self._jobs[job.id] = job
+                self._enter(job, job.greenlet.switch)
+            waiting = list(self._jobs.values())
+            for group in _groups((job for job in waiting if isinstance(job.asks, Call)), self._rows):
+                self._run(group)
+            for job in [job for job in waiting if isinstance(job.asks, Task)][:1]:
+                self._do(job)
+        return bool(self._jobs or self._new)
+
+    def cancel(self, id: str) -> None:
+        """End a job, between rounds only."""
+        for job in [job for job in self._new if job.id == id]:
+            self._new.remove(job)
+            job.cancelled()
+        if job := self._jobs.get(id):
+            self._hub = greenlet.getcurrent()
+            with torch.no_grad():
+                self._enter(job, job.greenlet.throw, Cancelled())
+
+    def _run(self, jobs: list[Job]) -> None:
+        calls = [job.asks for job in jobs if isinstance(job.asks, Call)]
+        try:
+            outs = _forward(calls)
+        except Exception as error:  # noqa: BLE001 - whatever the model raises belongs to the job that caused it
+            if len(jobs) == 1:
+                self._enter(jobs[0], jobs[0].greenlet.throw, error)
+                return
+            for job in jobs:  # one bad job must not fail the others
+                self._run([job])
+            return
+        for job, out in zip(jobs, outs, strict=True):
+            self._enter(job, job.greenlet.switch, out)
+
+    def _do(self, job: Job) -> None:
+        assert isinstance(job.asks, Task)
+        try:
+            result = job.asks.do()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._enter(job, job.greenlet.throw, error)
+        else:
+            self._enter(job, job.greenlet.switch, result)
+
+    def _enter(self, job: Job, how: Callable[..., Any], *arguments: Any) -> None:
+        """Switch or throw into the job; comes back at its next request or at its end."""
+        try:
+            job.asks = how(*arguments)
+        except Cancelled:
+            job.cancelled()
+        except Exception as error:  # noqa: BLE001 - an error in one job ends that job alone
+            job.failed(error)
+        if job.greenlet.dead:
+            job.asks = None
+            self._jobs.pop(job.id, None)
+
+
+def _groups(jobs: Iterable[Job], rows: int) -> Iterator[list[Job]]:
+    """Jobs whose calls can share a forward, at most `rows` rows together."""
+    by_key: dict[Any, list[Job]] = {}
+    for job in jobs:
+        assert isinstance(job.asks, Call)
+        by_key.setdefault(job.asks.key, []).append(job)
+    for same in by_key.values():
+        group: list[Job] = []
+        taken = 0
+        for job in same:
+            assert isinstance(job.asks, Call)
+            if group and taken + job.asks.rows > rows:
+                yield group
+                group, taken = [], 0
+            group.append(job)
+            taken += job.asks.rows
+        yield group
+
+
+def _forward(calls: list[Call]) -> tuple[Tensor, ...]:
+    """One forward for calls of one key; each call's rows of the output."""
+    arguments = dict(calls[0].shared)
+    for name in calls[0].rowed:
+        parts = [call.rowed[name] for call in calls]
+        arguments[name] = (
+            parts[0] if len(parts) == 1 else torch.cat(parts) if torch.is_tensor(parts[0]) else [x for part in parts for x in part]
+        )
+    out = calls[0].module(**_nested(arguments), return_dict=False)[0]
+    return torch.split(out, [call.rows for call in calls])
+
+
+def _flat(arguments: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Nested arguments by path; `None` is dropped."""
+    for name, value in arguments.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, (*above, name))
+        elif value is not None:
+            yield (*above, name), value
+
+
+def _nested(arguments: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+    whole: dict[str, Any] = {}
+    for path, value in arguments.items():
+        inside = whole
+        for name in path[:-1]:
+            inside = inside.setdefault(name, {})
+        inside[path[-1]] = value
+    return whole
+
+
+def _shapes(arguments: Mapping[tuple[str, ...], Any]) -> tuple[Any, ...]:
+    """What must be equal of per-row arguments: names, shapes but for the rows, and dtypes."""
+    return tuple(
+        (name, (tuple(value.shape[1:]), value.dtype) if torch.is_tensor(value) else "list") for name, value in sorted(arguments.items())
+    )
+
+
+def _contents(arguments: Mapping[tuple[str, ...], Any]) -> tuple[Any, ...]:
+    """What must be equal of shared arguments: everything. Tensors by value, or two sizes of equal token count would be mixed."""
+    return tuple(
+        (name, (tuple(value.shape), value.cpu().numpy().tobytes()) if torch.is_tensor(value) else repr(value))
+        for name, value in sorted(arguments.items())
+    )

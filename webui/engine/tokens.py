@@ -1,0 +1,60 @@
+"""How many tokens a prompt has, by the model's own tokenizer, without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+from webui.engine.catalogue import Model
+from webui.engine.prompt import plain
+
+CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+"""How CLIP's tokenizer cuts text before it merges bytes (Radford et al. 2021)."""
+
+
+class Tokens(NamedTuple):
+    """`window` tokens fit into one window of the text encoder; a longer prompt takes several windows."""
+
+    count: int
+    window: int
+
+    @property
+    def windows(self) -> int:
+        """How many windows the prompt takes, at least 1."""
+        return max(1, -(-self.count // self.window))
+
+
+class TokenCounter:
+    """Counts with the tokenizers of the models it has met."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[Path, tuple[Tokenizer, int]] = {}
+
+    def count(self, model: Model, prompt: str) -> Tokens:
+        """Tokens of the prompt, its weights not counted."""
+        if model.path not in self._loaded:
+            self._loaded[model.path] = (_tokenizer(model.path / "tokenizer"), _window(model.path))
+        tokenizer, window = self._loaded[model.path]
+        return Tokens(len(tokenizer.encode(plain(prompt), add_special_tokens=False).ids), window)
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    file = folder / "tokenizer.json"
+    if file.is_file():
+        return Tokenizer.from_file(str(file))
+    # Older folders hold CLIP's two files instead.
+    tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt"), end_of_word_suffix="</w>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(CLIP_WORDS), "removed", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _window(folder: Path) -> int:
+    """Tokens of the text encoder's window without the two that mark start and end."""
+    return int(json.loads((folder / "text_encoder" / "config.json").read_text()).get("max_position_embeddings", 77)) - 2
