@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from webui import __version__
 from webui.errors import UserError
-from webui.request import Defaults, Request, Resolved
+from webui.request import Defaults, Resolved
 from webui.store import infotext
 from webui.store.chunks import texts
 from webui.store.provenance import XMP
@@ -65,4 +65,6 @@ def _truth(text: str) -> Resolved:
         raise UserError(UNREADABLE)
     if values["version"] > VERSION:
         raise UserError(NEWER)
-    return Resolved.parse({name: values[name] for name in Request.model_fields if name in values})
+    if any(field.is_required() and name not in values for name, field in Resolved.model_fields.items()):
+        raise UserError(UNREADABLE)
+    return Resolved.parse({name: values[name] for name in Resolved.model_fields if name in values})
