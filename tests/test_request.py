@@ -31,6 +31,9 @@ WRONG: list[tuple[str, object]] = [
     ("prompt", "a" * 20_001),
     ("negative", b"bytes"),
     ("sampler", 1),
+    ("sampler", "s" * 61),
+    ("model", "half a pair: \ud800"),
+    ("model", "m" * 256),
     ("stepz", 20),
     ("__proto__", 1),
 ]
