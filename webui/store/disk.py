@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-TEMPORARY = ".saving-"
-"""Begins the name of a file that is being written."""
+SAVING = ".saving"
+"""Ends the name of a file that is being written; it begins with a dot. So whoever looks for *.png sees whole ones alone."""
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -42,7 +42,7 @@ def place(folder: Path, files: Mapping[str, bytes]) -> None:
         OSError: the disk refused.
     """
     with ExitStack() as temporary, ExitStack() as undo:
-        ready = {name: temporary.enter_context(_written(folder / (TEMPORARY + name), content)) for name, content in files.items()}
+        ready = {name: temporary.enter_context(_written(folder / f".{name}{SAVING}", content)) for name, content in files.items()}
         for name, file in ready.items():
             _name(file, folder / name)
             undo.callback((folder / name).unlink, missing_ok=True)
@@ -96,7 +96,7 @@ def probe(folder: Path) -> None:
         OSError: one of the three failed.
     """
     content = secrets.token_bytes(4096)
-    with _written(folder / f"{TEMPORARY}check-{secrets.token_hex(8)}", content) as file:
+    with _written(folder / f".{secrets.token_hex(8)}{SAVING}", content) as file:
         if file.read_bytes() != content:
             raise OSError(f"{file} did not read back as it was written")
 
@@ -105,13 +105,13 @@ def sweep(outputs: Path) -> None:
     """Remove what a killed process left half-written; files that a living one holds stay."""
     days = [path for path in outputs.iterdir() if DAY.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
     for folder in (outputs, *days):
-        for path in folder.glob(f"{TEMPORARY}*"):
+        for path in folder.glob(f".*{SAVING}"):
             if path.is_file() and not path.is_symlink():
                 _remove(path)
 
 
 def _remove(leftover: Path) -> None:
-    final = leftover.with_name(leftover.name.removeprefix(TEMPORARY))
+    final = leftover.with_name(leftover.name[1:].removesuffix(SAVING))
     with suppress(OSError), leftover.open("r+b") as file:
         hold(file.fileno())
         if final.name.endswith(".steps.jpg") and not final.with_name(final.name.replace(".steps.jpg", ".png")).exists():

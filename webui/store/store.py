@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 RESERVE = 16 * 2**20
 """Bytes that are left free, so that the journal can always be written."""
 
+COMPRESSION = 3
+"""Of a PNG, 0 to 9: a third of the time of the usual 6 for a tenth more bytes."""
+
 NAMES = 100
 """Random parts that are tried before a save is given up."""
 
@@ -158,7 +161,9 @@ def _visible(name: str) -> bool:
 
 def _png(rgb: bytes, width: int, height: int, request: Resolved, seconds: float, at: datetime) -> bytes:
     stream = io.BytesIO()
-    Image.frombytes("RGB", (width, height), rgb).save(stream, "PNG", pnginfo=metadata.write(request, seconds, at))
+    Image.frombytes("RGB", (width, height), rgb).save(
+        stream, "PNG", pnginfo=metadata.write(request, seconds, at), compress_level=COMPRESSION
+    )
     return stream.getvalue()
 
 
