@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from webui.events import Cancelled, Event, Failed, Rendered, Started, Step
 from webui.request import Resolved
@@ -35,6 +38,12 @@ def write_model(folder: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.42.1"}')
     (folder / "card.json").write_text(CARD)
+    (folder / "text_encoder").mkdir()
+    (folder / "text_encoder" / "config.json").write_text('{"max_position_embeddings": 12}')
+    (folder / "tokenizer").mkdir()
+    words = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    words.save(str(folder / "tokenizer" / "tokenizer.json"))
     return folder
 
 

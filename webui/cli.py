@@ -24,6 +24,8 @@ from webui.errors import InvalidRequest, UserError
 from webui.events import Cancelled, Failed, Finished, Step
 from webui.jobs.job import Job
 from webui.request import Request, help_text
+from webui.server.serve import hosts, listen
+from webui.server.serve import serve as serve_app
 from webui.settings import Settings
 from webui.studio import BATCH_LIMIT, Studio, model_folders, resolve
 from webui.workers.local import LocalWorker
@@ -66,19 +68,19 @@ def serve(
     if context.invoked_subcommand is not None:
         return
     settings = _settings(port=port, models=models, outputs=outputs, device=device)
-    with _studio(settings, preload=True) as studio:
+    listener = listen(settings.port)
+    with listener, _studio(settings, preload=True) as studio:
         # Only now, with the engine's process already on its way: gradio alone takes seconds to import.
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        from webui.panels.page import build
+        from webui.panels.page import build, look
         from webui.server.app import create
-        from webui.server.serve import serve as serve_app
 
         def ready(url: str) -> None:
             typer.echo(url)
             if not no_browser:
                 webbrowser.open(url)
 
-        serve_app(create(studio, build), settings.port, ready)
+        serve_app(create(studio, build, look(), hosts(settings.port)), listener, ready)
 
 
 @app.command()

@@ -1,0 +1,115 @@
+"""Trains the autoencoder: f8, 4 latent channels. `python -m recipe.autoencoder FOLDER --steps 5000 --processes 2`.
+
+AutoencoderTiny of diffusers (TAESD's shape), no blocks at full resolution: they would be half of the decoder's cost. Loss: L1 + 2 MSE + L1 of
+the gradients, and a pull of each latent channel to mean 0, deviation 1, so that the scaling factor is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderTiny
+from torch import Tensor
+
+from .data import open_pictures
+from .render import render
+from .scene import draw_scene
+from .trainer import Trainer, launch
+
+CROP = 128
+
+
+def build() -> AutoencoderTiny:
+    """1.0 M parameters."""
+    channels = (48, 48, 48, 48)
+    return AutoencoderTiny(
+        latent_channels=4,
+        encoder_block_out_channels=channels,
+        decoder_block_out_channels=channels,
+        num_encoder_blocks=(0, 1, 3, 3),
+        num_decoder_blocks=(3, 3, 1, 0),
+        scaling_factor=1.0,
+    )
+
+
+def batch(pictures: np.memmap, size: int, chance: np.random.Generator) -> Tensor:
+    """(size, 3, 128, 128) in [-1, 1]: crops of whole pictures, and whole pictures shrunk to a crop's size."""
+    out = np.empty((size, CROP, CROP, 3), np.uint8)
+    for k in range(size):
+        picture = pictures[chance.integers(len(pictures))]
+        if chance.random() < 0.7:
+            x, y = chance.integers(0, CROP + 1, 2)
+            picture = picture[y : y + CROP, x : x + CROP]
+        else:
+            picture = cv2.resize(picture, (CROP, CROP), interpolation=cv2.INTER_AREA)
+        out[k] = picture[:, ::-1] if chance.random() < 0.5 else picture
+    return torch.from_numpy(out).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def loss_of(vae: AutoencoderTiny, x: Tensor, noise: float) -> Tensor:
+    x16 = x.to(torch.bfloat16).to(memory_format=torch.channels_last)
+    z = vae.encoder(x16).float()
+    pull = (z.mean((0, 2, 3)) ** 2 + (z.std((0, 2, 3)) - 1) ** 2).mean()
+    noisy = z + noise * torch.rand(len(z), 1, 1, 1) * torch.randn_like(z)
+    y = vae.decoder(noisy.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)).float()
+    edges = (y.diff(dim=2) - x.diff(dim=2)).abs().mean() + (y.diff(dim=3) - x.diff(dim=3)).abs().mean()
+    return F.l1_loss(y, x) + 2 * F.mse_loss(y, x) + 0.5 * edges + 0.02 * pull
+
+
+def psnr(vae: AutoencoderTiny, seeds: range, style: str | None = None) -> float:
+    """Mean PSNR in dB on fresh 256 px renders."""
+    values = []
+    for seed in seeds:
+        scene = draw_scene(seed, fresh=None)
+        picture = render(scene._replace(style=style) if style else scene)
+        x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
+        y = vae.decoder(vae.encoder(x)).clamp(-1, 1)
+        values.append(10 * torch.log10(4 / F.mse_loss(y, x)).item())
+    return float(np.mean(values))
+
+
+def averaged(trainer: Trainer) -> AutoencoderTiny:
+    vae = build()
+    vae.load_state_dict(trainer.averaged())
+    return vae.eval()
+
+
+def train(rank: int, world: int, folder: Path, pictures: int, steps: int, size: int) -> None:
+    torch.manual_seed(0)
+    vae = build()
+    for module in vae.modules():  # residual branches start small
+        if hasattr(module, "conv") and isinstance(module.conv, torch.nn.Sequential):
+            module.conv[-1].weight.data.mul_(0.3)
+    trainer = Trainer(vae, folder / "autoencoder.pt", rate=1e-3, steps=steps, warmup=100, decay=0.998, rank=rank, world=world)
+    data, chance = open_pictures(folder, pictures), np.random.default_rng(1000 * trainer.step + rank)
+    while not trainer.done:
+        trainer.learn(loss_of(vae, batch(data, size, chance), 0.05))
+        if trainer.step % 100 == 0:
+            trainer.log(size)
+        if trainer.step % 500 == 0 or trainer.done:
+            trainer.save()
+            if rank == 0:
+                with torch.no_grad():
+                    print(f"step {trainer.step} psnr {psnr(averaged(trainer), range(10**8, 10**8 + 16)):.2f} dB", flush=True)
+    if rank == 0:
+        averaged(trainer).save_pretrained(folder / "vae")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pictures", type=int, default=40000)
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--processes", type=int, default=2)
+    given = parser.parse_args()
+    launch(train, given.processes, given.folder, given.pictures, given.steps, given.batch)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Captions of a scene: many templates, synonyms, attributes left out, order shuffled, filler words that then mean nothing."""
+
+from __future__ import annotations
+
+import random
+
+from .scene import Scene
+
+NOUNS = {
+    "sailboat": ("sailboat", "sailing boat", "boat"),
+    "house": ("house", "cottage", "home"),
+    "castle": ("castle", "fortress"),
+    "cat": ("cat", "kitten"),
+    "balloon": ("balloon", "hot air balloon"),
+    "rocket": ("rocket", "spaceship"),
+    "rabbit": ("rabbit", "bunny"),
+}
+PLURALS = {"fish": "fish", "house": "houses", "home": "homes", "fortress": "fortresses"}
+PLACES = {
+    "sea": ("on the sea", "on a calm sea", "in the ocean", "at sea"),
+    "beach": ("on the beach", "at the beach", "on a sandy beach"),
+    "meadow": ("in a meadow", "in a green field", "on the grass"),
+    "mountains": ("in the mountains", "in front of mountains", "near the mountains"),
+    "desert": ("in the desert", "in a sandy desert"),
+    "forest": ("in the forest", "in the woods", "in front of a forest"),
+    "city": ("in the city", "in a town", "in front of a city"),
+    "sky": ("in the sky", "high in the sky", "in the air"),
+}
+TIMES = {
+    "day": ("by day", "in the daytime", "at noon", "on a bright day"),
+    "sunset": ("at sunset", "in the evening", "under a sunset sky"),
+    "night": ("at night", "under the stars", "in the moonlight"),
+    "dawn": ("at dawn", "at sunrise", "early in the morning"),
+}
+WEATHERS = {
+    "clear": ("", "", "in clear weather", "under a clear sky"),
+    "snow": ("in the snow", "on a snowy day", "while it snows"),
+    "rain": ("in the rain", "on a rainy day"),
+    "fog": ("in the fog", "in fog", "on a foggy day"),
+}
+STYLES = {
+    "flat": ("flat", "flat illustration", "simple vector"),
+    "watercolor": ("watercolor", "watercolour painting"),
+    "neon": ("neon", "glowing neon"),
+    "pastel": ("pastel", "soft pastel", "chalk drawing"),
+    "ink": ("ink", "ink drawing"),
+    "pixel": ("pixel art", "pixel"),
+}
+NUMBERS = {2: ("two", "2", "a pair of"), 3: ("three", "3")}
+FILLERS = ("a picture of", "a painting of", "an image of", "beautiful", "cute", "a lovely")
+ENDINGS = ("highly detailed", "beautiful", "masterpiece", "high quality")
+
+
+def caption(scene: Scene, chance: random.Random) -> str:
+    """One of the many ways to say what the scene shows."""
+    noun = chance.choice(NOUNS.get(scene.subject, (scene.subject,)))
+    colour = "" if chance.random() < 0.08 else scene.colour
+    if scene.count == 1:
+        article = "" if chance.random() < 0.15 else "an" if (colour or noun)[0] in "aeiou" else "a"
+        thing = f"{article} {colour} {noun}"
+    else:
+        thing = f"{chance.choice(NUMBERS[scene.count])} {colour} {PLURALS.get(noun, noun + 's')}"
+    place = chance.choice(PLACES[scene.background]) if chance.random() > 0.1 else ""
+    rest = [
+        chance.choice(TIMES[scene.time]) if chance.random() > 0.1 else "",
+        chance.choice(WEATHERS[scene.weather]) if chance.random() > 0.08 else "",
+    ]
+    chance.shuffle(rest)
+    words = [thing, place, *rest] if chance.random() < 0.8 else [thing, *rest, place]
+    text = chance.choice((" ", ", ")).join(word for word in words if word)
+    if chance.random() < 0.12:
+        text = f"{chance.choice(FILLERS)} {text}"
+    if chance.random() > 0.08:
+        style = chance.choice(STYLES[scene.style])
+        text = chance.choice((f"{style}, {text}", f"{text}, {style}", f"{text}, {style} style", f"{text} in {style} style", f"{style} {text}"))
+    if chance.random() < 0.1:
+        text = f"{text}, {chance.choice(ENDINGS)}"
+    return " ".join(text.split())
+
+
+def vocabulary() -> set[str]:
+    """Every word that a caption can have."""
+    texts = [word for table in (NOUNS, PLACES, TIMES, WEATHERS, STYLES, NUMBERS) for words in table.values() for word in words]
+    texts += [*FILLERS, *ENDINGS, *PLURALS.values(), "a an in style and ,"]
+    from .world import COLOURS, SUBJECTS
+
+    nouns = [noun for subject in SUBJECTS for noun in NOUNS.get(subject, (subject,))]
+    texts += [*COLOURS, *nouns, *(noun.split()[-1] + "s" for noun in nouns)]
+    return {word for text in texts for word in text.replace(",", " ,").split()}

@@ -1,0 +1,54 @@
+"""The page: its tabs in order, and its look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from webui.panels.create import create
+from webui.studio import Studio
+
+PANELS: dict[str, Callable[[Studio], None]] = {"Create": create}
+"""Tab -> what lays it out."""
+
+HERE = Path(__file__).parent
+
+ACCENT = gr.themes.Color(
+    name="vermilion",
+    c50="#fff4ee", c100="#ffe4d5", c200="#ffc6a8", c300="#ff9f70", c400="#fb7742", c500="#e8591f",
+    c600="#c8450f", c700="#a1350d", c800="#7e2c11", c900="#672711", c950="#381107",
+)  # fmt: skip
+"""The one colour of the page; everything else is grey, since colour is judged beside it."""
+
+SYSTEM = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
+
+
+def build(studio: Studio) -> gr.Blocks:
+    """The whole page over one studio."""
+    with gr.Blocks(title="Stepwise", analytics_enabled=False, fill_width=True) as page:
+        gr.HTML('<header id="masthead"><h1>Stepwise</h1><span id="engine-state"></span></header>', padding=False)
+        with gr.Tabs(elem_id="tabs"):
+            for name, panel in PANELS.items():
+                with gr.Tab(name, id=name.lower()):
+                    panel(studio)
+    return page
+
+
+def look() -> dict[str, Any]:
+    """Theme, styles and script, as `mount_gradio_app` takes them."""
+    theme = gr.themes.Base(
+        primary_hue=ACCENT,
+        neutral_hue=gr.themes.colors.neutral,
+        font=SYSTEM,
+        font_mono=("ui-monospace", "Menlo", "Consolas", "monospace"),
+        text_size="sm",
+        spacing_size="sm",
+        radius_size="sm",
+    )
+    # In the head: rules for what is outside of Gradio's own container do not apply when they are given as `css`.
+    style, script = ((HERE / name).read_text() for name in ("page.css", "page.js"))
+    viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    return {"theme": theme, "head": f"{viewport}<style>{style}</style><script>{script}</script>"}

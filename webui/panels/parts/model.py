@@ -1,0 +1,17 @@
+"""The model that makes the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import gradio as gr
+
+from webui.engine.catalogue import Model
+from webui.panels.part import Part, plain
+from webui.request import title
+
+
+def model(models: Mapping[str, Model], chosen: str) -> Part:
+    """A list of the models by their titles."""
+    choices = [(entry.title, name) for name, entry in models.items()]
+    return plain({"model": gr.Dropdown(choices, value=chosen, label=title("model"), elem_id="model", interactive=True)})

@@ -1,0 +1,37 @@
+"""Prompt and negative prompt."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from webui.panels.part import Part, plain
+from webui.request import PROMPT_LENGTH, help_text, title
+
+
+def prompt(first: str) -> Part:
+    """The prompt; `first` is what it says before anybody has typed."""
+    box = gr.Textbox(
+        first,
+        label=title("prompt"),
+        placeholder="What do you want to see?",
+        lines=3,
+        max_lines=8,
+        max_length=PROMPT_LENGTH,
+        elem_id="prompt",
+        interactive=True,
+    )
+    return plain({"prompt": box})
+
+
+def negative() -> Part:
+    """The negative prompt."""
+    box = gr.Textbox(
+        label=title("negative"),
+        placeholder=help_text("negative"),
+        lines=1,
+        max_lines=4,
+        max_length=PROMPT_LENGTH,
+        elem_id="negative",
+        interactive=True,
+    )
+    return plain({"negative": box})

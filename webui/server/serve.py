@@ -1,0 +1,64 @@
+"""Listening and serving, on loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from webui.errors import UserError
+from webui.server.protocol import DeadlineProtocol
+
+HOST = "127.0.0.1"
+
+GRACE = 1
+"""Seconds that open requests have after Ctrl+C: followers of a job would stay for ever."""
+
+
+def listen(port: int) -> socket.socket:
+    """The studio's socket.
+
+    Raises:
+        UserError: somebody else has the port.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"Port {port} is taken, perhaps by a studio that runs already. Choose another with --port.") from None
+        raise UserError(f"Port {port} cannot be used: {error.strerror}. Choose another with --port.") from None
+    return listener
+
+
+def hosts(port: int) -> tuple[str, ...]:
+    """The Host headers under which a browser on this machine asks for us."""
+    names = ("127.0.0.1", "localhost", "[::1]")
+    return tuple(f"{name}:{port}" for name in names) + (names if port == 80 else ())
+
+
+def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[str], None]) -> None:
+    """Serve until Ctrl+C; `ready` hears the address once the page answers."""
+    config = uvicorn.Config(
+        app, http=DeadlineProtocol, access_log=False, log_level="warning", timeout_graceful_shutdown=GRACE, server_header=False
+    )
+    server = uvicorn.Server(config)
+
+    async def run() -> None:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        if server.started:
+            ready(f"http://{HOST}:{listener.getsockname()[1]}/")
+        await serving
+
+    try:
+        asyncio.run(run())
+    except KeyboardInterrupt:
+        return
