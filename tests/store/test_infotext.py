@@ -81,7 +81,7 @@ def test_schedules_of_other_programs(sampling: str, sampler: str, schedule: str)
 
 def test_what_is_out_of_bounds_stays_open() -> None:
     found = read("x\nSteps: 1000, Sampler: Euler, CFG scale: nan, Seed: -1, Size: 100x512, Model: " + "m" * 300)
-    assert found == Request(prompt="x", sampler="Euler", schedule="Automatic", height=512)
+    assert found == Request.parse({"prompt": "x", "sampler": "Euler", "schedule": "Automatic", "height": 512})
 
 
 def test_lines_that_look_like_parameters_in_the_middle_belong_to_the_prompt() -> None:

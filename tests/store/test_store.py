@@ -97,6 +97,18 @@ def test_many_savers_at_once_lose_nothing(store: Store, monkeypatch: pytest.Monk
     assert all(store.recipe(name) == BOAT for name in names)
 
 
+def test_who_sees_a_picture_finds_its_frames(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+
+    def link(file: Path, final: Path) -> None:
+        names.append(final.name.partition(".")[2])
+        final.write_bytes(file.read_bytes())
+
+    monkeypatch.setattr(os, "link", link)
+    save(store)
+    assert names == ["steps.jpg", "png"]
+
+
 def refuse(*arguments: object) -> None:
     raise PermissionError(1, "Operation not permitted")
 
@@ -158,7 +170,8 @@ def hostile(store: Store, tmp_path: Path) -> Iterator[Store]:
 NAMES = [
     "", ".", "..", "/", "../secret.png", "2026-11-23/../../secret.png", "/etc/passwd", "//etc/passwd", "../outputs-secret/a.png",
     "..\\secret.png", "outside/secret.png", "out.png", "hidden.png", "journal.png", "loop.png", "folder.png", "pipe.png", ".b.png",
-    ".a.png.saving",    ".stepwise/a.png", ".stepwise", "./.stepwise/a.png", "folder.png/../.stepwise/a.png", "README.md", "journal.sqlite", "a\0.png",
+    ".a.png.saving",
+       ".stepwise/a.png", ".stepwise", "./.stepwise/a.png", "folder.png/../.stepwise/a.png", "README.md", "journal.sqlite", "a\0.png",
     "C:\\windows\\win.ini", "C:a.png", "x.png::$DATA", "file:///etc/passwd", "%2e%2e/secret.png", "..%2fsecret.png", "a" * 5000 + ".png",
     "a/" * 5000 + "b.png", "\ud800.png", "\udcff.png", "~/a.png", "2026-11-23/none.png", "2026-11-23",
 ]  # fmt: skip
