@@ -17,7 +17,8 @@ from webui.request import Resolved
 from webui.workers.worker import Down, Report, Told, Up
 
 CARD = """{"title": "Fake", "summary": "Coloured squares.", "licence": "Apache-2.0", "width": 256, "height": 256, "steps": 6,
-"guidance": 4.0, "sampler": "DPM++ 2M", "schedule": "Automatic", "ideas": ["a red sailboat on a calm sea at sunset", "a blue house in the snow"],
+"guidance": 4.0, "sampler": "DPM++ 2M", "schedule": "Automatic", "ideas": ["a red sailboat on a calm sea at sunset",
+"a blue house in the snow"],
 "vocabulary": {"subjects": ["sailboat", "house"], "colours": ["red", "blue"]}}"""
 
 

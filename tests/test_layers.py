@@ -45,7 +45,9 @@ def breaches(own: str, source: str) -> list[str]:
     return sorted(part for part in parts if part != own and level[part] <= level[own])
 
 
-FILES = sorted(file for file in PACKAGE.rglob("*.py") if (file.stem not in ("__main__",) and file.parent != PACKAGE) or file.stem in levels())
+FILES = sorted(
+    file for file in PACKAGE.rglob("*.py") if (file.stem not in ("__main__",) and file.parent != PACKAGE) or file.stem in levels()
+)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))

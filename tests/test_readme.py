@@ -18,7 +18,8 @@ TREE = next(block for block in CODE if "errors.py" in block)
 
 def tree_paths() -> list[str]:
     """Paths that the annotated tree names, folders with a slash at their end."""
-    paths, folders = [], []
+    paths: list[str] = []
+    folders: list[str] = []
     for line in TREE.splitlines():
         indent, names = re.match(r"( *)(\S+(?: +[\w.]+\.(?:py|css|js)\b)*)", line).groups()  # type: ignore[union-attr]
         folders = folders[: len(indent) // 2]

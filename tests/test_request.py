@@ -13,8 +13,10 @@ from webui.request import SEED_LIMIT, Defaults, Request, Resolved, bounds, help_
 
 NUMBERS = ("steps", "guidance", "seed", "width", "height")
 
+NO_NUMBER: tuple[object, ...] = (True, "20", "", [], {}, float("nan"), float("inf"), -1, 10**30, "１２")  # noqa: RUF001 - full-width digits
+
 WRONG: list[tuple[str, object]] = [
-    *((name, value) for name in NUMBERS for value in (True, "20", "", [], {}, float("nan"), float("inf"), -1, 10**30, "１２")),
+    *((name, value) for name in NUMBERS for value in NO_NUMBER),
     ("steps", 0),
     ("steps", 151),
     ("steps", 20.0),

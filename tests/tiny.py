@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import string
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
@@ -28,7 +29,8 @@ def write_pipeline(folder: Path, *, seed: int = 0, prediction: str = "v_predicti
     text_encoder = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-            max_position_embeddings=WINDOW, bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id,
+            max_position_embeddings=WINDOW, bos_token_id=words.bos_token_id,
+            eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id,
         )
     )  # fmt: skip
     unet = UNet2DConditionModel(
@@ -44,7 +46,7 @@ def write_pipeline(folder: Path, *, seed: int = 0, prediction: str = "v_predicti
     scheduler = DDIMScheduler(
         beta_start=0.00085, beta_end=0.02, beta_schedule="scaled_linear", prediction_type=prediction, clip_sample=False, steps_offset=1
     )
-    pipe = StableDiffusionPipeline(
+    pipe: Any = StableDiffusionPipeline(
         vae, text_encoder, words, unet, scheduler, safety_checker=None, feature_extractor=None, requires_safety_checker=False
     )
     pipe.save_pretrained(folder)

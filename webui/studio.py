@@ -244,6 +244,14 @@ class Studio:
             self._worker.submit(job.id, job.request)
 
     def _save(self, job: Job, picture: Rendered) -> None:
+        try:
+            self._keep(job, picture)
+        except Exception as error:
+            log.error("job %s: its picture could not be saved", job.id, exc_info=error)
+            job.append(Failed(message=f"The picture could not be saved. The log has the details under {job.id[:8]}."))
+
+    def _keep(self, job: Job, picture: Rendered) -> None:
+        """Save the picture, now or as soon as there is room for it."""
         told = False
         while True:
             try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
+import diffusers
 import torch
+import transformers
 from diffusers import StableDiffusionPipeline
 
 from webui.engine.catalogue import Model
@@ -40,6 +42,8 @@ class Loader:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._kept: OrderedDict[str, Loaded] = OrderedDict()
+        for library in (diffusers, transformers):
+            library.utils.logging.disable_progress_bar()
 
     def __contains__(self, name: str) -> bool:
         return name in self._kept
@@ -63,7 +67,7 @@ def _open(model: Model) -> Any:
     try:
         pipe = StableDiffusionPipeline.from_pretrained(
             model.path,
-            torch_dtype=torch.float32,
+            dtype=torch.float32,
             local_files_only=True,
             use_safetensors=True,
             safety_checker=None,

@@ -128,13 +128,13 @@ class Loop:
 
     def cancel(self, id: str) -> None:
         """End a job, between rounds only."""
-        for job in [job for job in self._new if job.id == id]:
-            self._new.remove(job)
-            job.cancelled()
-        if job := self._jobs.get(id):
+        for new in [job for job in self._new if job.id == id]:
+            self._new.remove(new)
+            new.cancelled()
+        if id in self._jobs:
             self._hub = greenlet.getcurrent()
             with torch.no_grad():
-                self._enter(job, job.greenlet.throw, Cancelled())
+                self._enter(self._jobs[id], self._jobs[id].greenlet.throw, Cancelled())
 
     def _run(self, jobs: list[Job]) -> None:
         calls = [job.asks for job in jobs if isinstance(job.asks, Call)]

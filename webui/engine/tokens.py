@@ -18,13 +18,13 @@ CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 class Tokens(NamedTuple):
     """`window` tokens fit into one window of the text encoder; a longer prompt takes several windows."""
 
-    count: int
+    total: int
     window: int
 
     @property
     def windows(self) -> int:
         """How many windows the prompt takes, at least 1."""
-        return max(1, -(-self.count // self.window))
+        return max(1, -(-self.total // self.window))
 
 
 class TokenCounter:

@@ -19,7 +19,7 @@ from webui.panels.parts.size import size
 from webui.request import Request
 from webui.studio import Studio
 
-REMEMBERED = {"storage_key": "stepwise-create", "secret": "settings are no secret"}
+REMEMBERED: dict[str, Any] = {"storage_key": "stepwise-create", "secret": "settings are no secret"}
 """Fixed, or a restart of the studio would forget what the browser kept."""
 
 STAGE = '<div class="stage" data-count="0"><p class="hint">Your picture appears here, and every step on its way.</p></div>'

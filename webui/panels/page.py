@@ -28,7 +28,8 @@ SYSTEM = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 
 def build(studio: Studio) -> gr.Blocks:
     """The whole page over one studio."""
-    with gr.Blocks(title="Stepwise", analytics_enabled=False, fill_width=True) as page:
+    page = gr.Blocks(title="Stepwise", analytics_enabled=False, fill_width=True)
+    with page:
         gr.HTML('<header id="masthead"><h1>Stepwise</h1><span id="engine-state"></span></header>', padding=False)
         with gr.Tabs(elem_id="tabs"):
             for name, panel in PANELS.items():

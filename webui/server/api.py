@@ -62,7 +62,7 @@ def routes(studio: Studio) -> APIRouter:
         if not isinstance(prompt, str) or len(prompt) > PROMPT_LENGTH or not (model is None or isinstance(model, str)):
             raise InvalidRequest("Send a prompt and, if you like, a model's name.")
         counted = studio.tokens(model, prompt.encode(errors="replace").decode())
-        return {"count": counted.count, "window": counted.window, "windows": counted.windows}
+        return {"count": counted.total, "window": counted.window, "windows": counted.windows}
 
     @api.post("/api/jobs", status_code=202)
     async def submit(http: Http) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def create(studio: Studio, build_page: Callable[[Studio], gr.Blocks], look: dict
 def mount(api: FastAPI, page: gr.Blocks, look: dict[str, Any]) -> FastAPI:
     """Put a Gradio page at "/"."""
     page.queue(default_concurrency_limit=None)
-    mounted = gr.mount_gradio_app(
+    mounted: FastAPI = gr.mount_gradio_app(
         api,
         page,
         path="/",

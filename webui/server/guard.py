@@ -115,7 +115,7 @@ def _dressed(send: Send) -> Send:
         if message["type"] == "http.response.start":
             ours = {name for name, _ in HEADERS}
             kept = [(name, value) for name, value in message.get("headers", []) if _allowed(name.lower()) and name.lower() not in ours]
-            message = message | {"headers": [*kept, *HEADERS]}
+            message = {**message, "headers": [*kept, *HEADERS]}
         await send(message)
 
     return dressed

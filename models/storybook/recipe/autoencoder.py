@@ -1,7 +1,7 @@
 """Trains the autoencoder: f8, 4 latent channels. `python -m recipe.autoencoder FOLDER --steps 5000 --processes 2`.
 
-AutoencoderTiny of diffusers (TAESD's shape), no blocks at full resolution: they would be half of the decoder's cost. Loss: L1 + 2 MSE + L1 of
-the gradients, and a pull of each latent channel to mean 0, deviation 1, so that the scaling factor is 1.
+AutoencoderTiny of diffusers (TAESD's shape), no blocks at full resolution: they would be half of the decoder's cost. Loss: L1 + 2 MSE + L1
+of the gradients, and a pull of each latent channel to mean 0, deviation 1, so that the scaling factor is 1.
 """
 
 from __future__ import annotations

@@ -72,7 +72,9 @@ def caption(scene: Scene, chance: random.Random) -> str:
         text = f"{chance.choice(FILLERS)} {text}"
     if chance.random() > 0.08:
         style = chance.choice(STYLES[scene.style])
-        text = chance.choice((f"{style}, {text}", f"{text}, {style}", f"{text}, {style} style", f"{text} in {style} style", f"{style} {text}"))
+        text = chance.choice(
+            (f"{style}, {text}", f"{text}, {style}", f"{text}, {style} style", f"{text} in {style} style", f"{style} {text}")
+        )
     if chance.random() < 0.1:
         text = f"{text}, {chance.choice(ENDINGS)}"
     return " ".join(text.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -32,9 +33,9 @@ def main() -> None:
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     open_pictures(given.folder, given.pictures, "w+").flush()
-    edges = list(range(0, given.pictures, 1000)) + [given.pictures]
+    edges = [*list(range(0, given.pictures, 1000)), given.pictures]
     with ProcessPoolExecutor(given.processes) as pool:
-        jobs = [pool.submit(_part, given.folder, given.pictures, given.world, a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        jobs = [pool.submit(_part, given.folder, given.pictures, given.world, a, b) for a, b in itertools.pairwise(edges)]
         for job in jobs:
             job.result()
 

@@ -1,4 +1,4 @@
-"""Encodes the rendered pictures once: `python -m recipe.encode FOLDER --size 128`. Writes latents as float16, (count, 4, size/8, size/8)."""
+"""Encodes the rendered pictures once: `python -m recipe.encode FOLDER --size 128`. Writes float16 (count, 4, size/8, size/8)."""
 
 from __future__ import annotations
 

@@ -85,7 +85,9 @@ class Watercolor(Pen):
         noise = np.random.default_rng(self.chance.randrange(1 << 30))
         wash = cv2.resize(noise.normal(0, 1, (12, 12)).astype(np.float32), (256, 256), interpolation=cv2.INTER_CUBIC)
         page = picture.astype(np.float32) * (1 + 0.05 * wash)[..., None]
-        edge = np.minimum.reduce(np.meshgrid(np.minimum(np.arange(256), np.arange(256)[::-1]), np.minimum(np.arange(256), np.arange(256)[::-1])))
+        edge = np.minimum.reduce(
+            np.meshgrid(np.minimum(np.arange(256), np.arange(256)[::-1]), np.minimum(np.arange(256), np.arange(256)[::-1]))
+        )
         ragged = cv2.resize(noise.normal(0, 3, (20, 20)).astype(np.float32), (256, 256), interpolation=cv2.INTER_CUBIC)
         inside = np.clip((edge + ragged - 8) / 5, 0, 1)[..., None]
         return np.clip(page * inside + np.array([250, 247, 240]) * (1 - inside), 0, 255).astype(np.uint8)
@@ -136,7 +138,9 @@ class Ink(Pen):
 
     def put(self, path: skia.Path, colour: Colour, *, subject: bool) -> None:
         self.canvas.drawPath(path, skia.Paint(AntiAlias=True, Color=skia_colour(colour if subject else self.tone(colour))))
-        line = skia.Paint(AntiAlias=True, Style=skia.Paint.kStroke_Style, StrokeWidth=2.6 if subject else 1.8, Color=skia_colour((28, 26, 30)))
+        line = skia.Paint(
+            AntiAlias=True, Style=skia.Paint.kStroke_Style, StrokeWidth=2.6 if subject else 1.8, Color=skia_colour((28, 26, 30))
+        )
         line.setPathEffect(skia.DiscretePathEffect.Make(11, 1.2, self.chance.randrange(1 << 16)))
         self.canvas.drawPath(path, line)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 import random
 
 import cv2
@@ -52,7 +52,7 @@ def hill(points: list[tuple[float, float]], *, sharp: bool = False) -> skia.Path
     path = skia.Path()
     path.moveTo(-8, SIZE + 8)
     path.lineTo(*points[0])
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
         if sharp:
             path.lineTo(x1, y1)
         else:
@@ -132,13 +132,28 @@ def ground(pen: Pen, scene: Scene, chance: random.Random, horizon: float) -> Non
             pen.fill(hill(line(chance, horizon - 12, 12, 3)), land((126, 182, 98)))
             pen.fill(hill(line(chance, horizon + 8, 8, 3)), land((98, 168, 78)))
             for _ in range(14):
-                pen.fill(disc(chance.uniform(4, 252), chance.uniform(horizon + 22, 252), 2.2), chance.choice(((250, 240, 200), (248, 200, 90), (240, 160, 190))))
+                pen.fill(
+                    disc(chance.uniform(4, 252), chance.uniform(horizon + 22, 252), 2.2),
+                    chance.choice(((250, 240, 200), (248, 200, 90), (240, 160, 190))),
+                )
         case "mountains":
-            peaks = [(-8 + k * 54 + chance.uniform(-10, 10), horizon - (chance.uniform(52, 92) if k % 2 else chance.uniform(6, 26))) for k in range(6)]
+            peaks = [
+                (-8 + k * 54 + chance.uniform(-10, 10), horizon - (chance.uniform(52, 92) if k % 2 else chance.uniform(6, 26)))
+                for k in range(6)
+            ]
             pen.fill(hill([*peaks, (SIZE + 8, horizon)], sharp=True), (112, 122, 152))
             for x, y in peaks[1::2]:
                 cap = skia.Path()
-                cap.addPoly([skia.Point(x, y), skia.Point(x + 15, y + 25), skia.Point(x + 4, y + 19), skia.Point(x - 5, y + 26), skia.Point(x - 15, y + 24)], True)
+                cap.addPoly(
+                    [
+                        skia.Point(x, y),
+                        skia.Point(x + 15, y + 25),
+                        skia.Point(x + 4, y + 19),
+                        skia.Point(x - 5, y + 26),
+                        skia.Point(x - 15, y + 24),
+                    ],
+                    True,
+                )
                 pen.fill(cap, (244, 246, 252))
             pen.fill(hill(line(chance, horizon + 4, 6, 3)), land((104, 142, 96)))
         case "desert":
@@ -160,7 +175,9 @@ def ground(pen: Pen, scene: Scene, chance: random.Random, horizon: float) -> Non
             x = -6.0
             while x < SIZE:
                 width, tall = chance.uniform(26, 46), chance.uniform(44, 112)
-                pen.fill(box(x, horizon + 10 - tall, x + width, horizon + 14), chance.choice(((126, 132, 152), (146, 140, 150), (108, 118, 142))))
+                pen.fill(
+                    box(x, horizon + 10 - tall, x + width, horizon + 14), chance.choice(((126, 132, 152), (146, 140, 150), (108, 118, 142)))
+                )
                 for wx in np.arange(x + 6, x + width - 8, 11):
                     for wy in np.arange(horizon + 16 - tall, horizon - 6, 15):
                         if chance.random() < 0.6:
@@ -183,9 +200,23 @@ def subjects(pen: Pen, scene: Scene, chance: random.Random, horizon: float) -> N
         elif scene.background == "sea" and scene.subject == "fish":
             foot = chance.uniform(horizon + size * 0.55, SIZE + size * 0.08) - 6
         else:
-            foot = chance.uniform(max(horizon + 30, size + 12), 236) if scene.subject not in AFLOAT else max(horizon + 38, size + 14) + chance.uniform(0, 16)
+            foot = (
+                chance.uniform(max(horizon + 30, size + 12), 236)
+                if scene.subject not in AFLOAT
+                else max(horizon + 38, size + 14) + chance.uniform(0, 16)
+            )
         if scene.subject == "lighthouse" and scene.background == "sea":
-            pen.fill(hill([(middle - size * 0.5, SIZE + 8), (middle - size * 0.26, foot - 4), (middle + size * 0.26, foot - 4), (middle + size * 0.5, SIZE + 8)]), (104, 98, 100))
+            pen.fill(
+                hill(
+                    [
+                        (middle - size * 0.5, SIZE + 8),
+                        (middle - size * 0.26, foot - 4),
+                        (middle + size * 0.26, foot - 4),
+                        (middle + size * 0.5, SIZE + 8),
+                    ]
+                ),
+                (104, 98, 100),
+            )
         DRAW[scene.subject](Brush(pen, middle + chance.uniform(-6, 6), foot, size, flip=chance.random() < 0.5), COLOURS[scene.colour])
 
 

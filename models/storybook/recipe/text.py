@@ -7,6 +7,7 @@ cross-attention alone aligns a hundred times slower.
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 from collections import Counter
 from pathlib import Path
@@ -35,7 +36,7 @@ def merges_for(words: set[str]) -> list[tuple[str, str]]:
     """Byte pair merges (Sennrich et al. 2016) until each word is one token."""
     pieces = {word: [*word[:-1], word[-1] + "</w>"] for word in sorted(words)}
     merges: list[tuple[str, str]] = []
-    while pairs := Counter(pair for parts in pieces.values() for pair in zip(parts, parts[1:], strict=False)):
+    while pairs := Counter(pair for parts in pieces.values() for pair in itertools.pairwise(parts)):
         best = max(pairs, key=lambda pair: (pairs[pair], pair))
         merges.append(best)
         for word, parts in pieces.items():

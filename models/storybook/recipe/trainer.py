@@ -101,7 +101,12 @@ class Trainer:
     def save(self) -> None:
         """The checkpoint, whole or not at all, from the first process."""
         if self.rank == 0:
-            state = {"step": self.step, "optimiser": self.optimiser.state_dict(), "masters": [m.data for m in self.masters], "ema": self.ema}
+            state = {
+                "step": self.step,
+                "optimiser": self.optimiser.state_dict(),
+                "masters": [m.data for m in self.masters],
+                "ema": self.ema,
+            }
             torch.save(state, self.file.with_suffix(".part"))
             self.file.with_suffix(".part").replace(self.file)
 

@@ -27,7 +27,7 @@ BETAS = {"beta_start": 0.00085, "beta_end": 0.02, "beta_schedule": "scaled_linea
 
 
 def build() -> UNet2DConditionModel:
-    """15.7 M parameters. The pooled caption reaches every block (`addition_embed_type`); attention at the lowest size only, where it is cheap."""
+    """15.7 M parameters. The pooled caption reaches every block (`addition_embed_type`); attention at the lowest size only: cheap."""
     return UNet2DConditionModel(
         sample_size=32,
         in_channels=4,

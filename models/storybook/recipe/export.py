@@ -1,0 +1,121 @@
+"""Writes the trained parts as a standard diffusers folder, fp16: `python -m recipe.export FOLDER --to ..`.
+
+Loadable by plain `StableDiffusionPipeline.from_pretrained`; beside it the studio's own card.json
+and the latent-to-RGB map for live previews.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from .render import render
+from .scene import draw_scene
+from .unet import BETAS
+from .world import BACKGROUNDS, COLOURS, TIMES, WORLDS
+
+SCALE = 4
+"""Preview pixels a latent."""
+
+IDEAS = (
+    "a red sailboat on a calm sea at sunset",
+    "a yellow house in the mountains, in the snow, watercolor",
+    "a purple castle in the forest at night, glowing neon",
+    "a blue lighthouse on the beach at dawn, soft pastel",
+    "an orange balloon high in the sky on a bright day",
+    "a black cat in the city at night, neon",
+    "three red mushrooms in the forest, in the fog, flat illustration",
+    "a green car in the desert at noon",
+    "a pink tree in a meadow at sunrise, watercolor",
+    "two blue fish on the sea at night",
+    "a white rocket in the city at night, flat illustration",
+    "a yellow flower in a meadow, soft pastel",
+)
+
+
+def fit_preview(vae: AutoencoderTiny, pictures: int = 96) -> dict[str, Tensor]:
+    """The 3x3 map from latents to SCALE x SCALE pixels each, by least squares over the model's own kind of picture."""
+    rows, targets = [], []
+    for seed in range(10**8, 10**8 + pictures):
+        x = torch.from_numpy(render(draw_scene(seed, fresh=None))).permute(2, 0, 1)[None].float() / 255
+        with torch.no_grad():
+            z = vae.encoder(x * 2 - 1)
+        rows.append(F.unfold(F.pad(z, (1, 1, 1, 1), mode="replicate"), 3)[0].T)
+        targets.append(F.pixel_unshuffle(F.adaptive_avg_pool2d(x, z.shape[-1] * SCALE), SCALE).flatten(2)[0].T)
+    inputs = torch.cat([torch.cat(rows), torch.ones(sum(map(len, rows)), 1)], 1).double()
+    outputs = torch.cat(targets).double()
+    solved = torch.linalg.solve(inputs.T @ inputs + 1e-2 * torch.eye(inputs.shape[1]), inputs.T @ outputs).float()
+    return {"weight": solved[:-1].T.reshape(3 * SCALE**2, 4, 3, 3).contiguous(), "bias": solved[-1].contiguous()}
+
+
+def card(world: str) -> dict[str, object]:
+    """What the studio shows of the model."""
+    limits = WORLDS[world]
+    vocabulary = {
+        "subjects": limits.subjects, "colours": tuple(COLOURS), "backgrounds": BACKGROUNDS,
+        "times": TIMES, "weathers": limits.weathers, "styles": limits.styles,
+    }  # fmt: skip
+    summary = "Small picture-book scenes: one of twelve subjects, in ten colours, eight places, four times of day and four styles."
+    defaults = {"width": 256, "height": 256, "steps": 20, "guidance": 4.0, "sampler": "DPM++ 2M", "schedule": "Automatic"}
+    return {"title": "Storybook", "summary": summary, "licence": "Apache-2.0", **defaults, "ideas": IDEAS, "vocabulary": vocabulary}
+
+
+def assemble(folder: Path) -> StableDiffusionPipeline:
+    """The pipeline of the trained parts, float32."""
+    # Trailing spacing starts where hardly any signal is left: very dark and very light pictures need it (Lin et al. 2024).
+    scheduler = DDIMScheduler(
+        **BETAS, prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1, timestep_spacing="trailing"
+    )
+    return StableDiffusionPipeline(
+        vae=AutoencoderTiny.from_pretrained(folder / "vae"),
+        text_encoder=CLIPTextModel.from_pretrained(folder / "text_encoder"),
+        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        unet=UNet2DConditionModel.from_pretrained(folder / "unet"),
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def export(folder: Path, to: Path, world: str) -> None:
+    pipe = assemble(folder)
+    preview = fit_preview(pipe.vae)
+    # Git and some hosts dislike large files: shards below 16 MB.
+    pipe.to(dtype=torch.float16).save_pretrained(to, max_shard_size="14MB")
+    save_file(preview, to / "preview.safetensors")
+    (to / "card.json").write_text(json.dumps(card(world), indent=2) + "\n")
+    total = sum(file.stat().st_size for file in to.rglob("*.safetensors"))
+    print(f"{total / 1e6:.1f} MB of weights in {to}")
+
+
+def sheet(pictures: list[np.ndarray], columns: int, file: Path, cell: int = 128) -> None:
+    """Pictures in a grid, shrunk, as one JPEG or PNG."""
+    small = [cv2.resize(picture, (cell, cell), interpolation=cv2.INTER_AREA) for picture in pictures]
+    small += [np.zeros_like(small[0])] * (-len(small) % columns)
+    grid = np.concatenate([np.concatenate(small[at : at + columns], 1) for at in range(0, len(small), columns)])
+    cv2.imwrite(str(file), grid[..., ::-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--to", type=Path, default=Path(__file__).resolve().parents[1])
+    parser.add_argument("--world", default="small")
+    given = parser.parse_args()
+    given.to.mkdir(parents=True, exist_ok=True)
+    export(given.folder, given.to, given.world)
+
+
+if __name__ == "__main__":
+    main()
