@@ -80,7 +80,7 @@ def serve(
             if not no_browser:
                 webbrowser.open(url)
 
-        serve_app(create(studio, build, look(), hosts(settings.port)), listener, ready)
+        serve_app(create(studio, build, look(), hosts(settings.port)), listener, ready, studio.release)
 
 
 @app.command()

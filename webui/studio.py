@@ -104,6 +104,12 @@ class Studio:
         self._saver.shutdown(wait=True)
         self._journal.close()
 
+    def release(self) -> None:
+        """Let every follower of every job go, so that the server can end."""
+        with self._lock:
+            for job in self._recent.values():
+                job.release()
+
     def status(self) -> Status:
         """How the engine is, in a word and in a sentence."""
         return self._status

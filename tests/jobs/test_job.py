@@ -68,6 +68,16 @@ def test_a_reader_that_leaves_is_forgotten(job: Job) -> None:
     asyncio.run(story())
 
 
+def test_a_released_job_lets_its_readers_go(job: Job) -> None:
+    async def story() -> None:
+        task = asyncio.create_task(read(job))
+        await asyncio.sleep(0.01)
+        job.release()
+        assert await asyncio.wait_for(task, 30) == [Queued()]
+
+    asyncio.run(story())
+
+
 def test_wait_ends_with_the_job_or_the_time(job: Job) -> None:
     assert isinstance(job.wait(0.01), Queued)
     threading.Timer(0.02, job.append, (Cancelled(),)).start()

@@ -47,9 +47,6 @@ class Conditioner:
             self._kept.popitem(last=False)
         return self._kept[key]
 
-    def __contains__(self, prompts: tuple[str, str]) -> bool:
-        return prompts in self._kept
-
     def _encode(self, text: str, field: str) -> Tensor:
         window = self._tokenizer.model_max_length - 2
         tokens = len(self._tokenizer(plain(text), add_special_tokens=False, truncation=False).input_ids)

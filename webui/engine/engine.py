@@ -74,9 +74,7 @@ class Engine:
         loaded = self._loader.get(model)
         # 2. The prompts, as conditioning.
         prompts = (request.prompt, request.negative if request.guidance > 1 else "")
-        if prompts not in loaded.conditioner:
-            self._loop.ask(Task(partial(loaded.conditioner, *prompts)))
-        positive, negative = loaded.conditioner(*prompts)
+        positive, negative = self._loop.ask(Task(partial(loaded.conditioner, *prompts), key=(model.name, prompts)))
         # 3. The job's own scheduler, which counts the steps and shows the clean estimates.
         emit(Started(steps=request.steps))
         began = time.monotonic()

@@ -49,6 +49,8 @@ class Task(NamedTuple):
     """Something heavy that is not a denoiser call."""
 
     do: Callable[[], Any]
+    key: Any = None
+    """Tasks of one key have one result: it is made once for all jobs that wait for it."""
 
 
 class Job:
@@ -122,8 +124,7 @@ class Loop:
             waiting = list(self._jobs.values())
             for group in _groups((job for job in waiting if isinstance(job.asks, Call)), self._rows):
                 self._run(group)
-            for job in [job for job in waiting if isinstance(job.asks, Task)][:1]:
-                self._do(job)
+            self._do([job for job in waiting if isinstance(job.asks, Task)])
         return bool(self._jobs or self._new)
 
     def cancel(self, id: str) -> None:
@@ -150,13 +151,20 @@ class Loop:
         for job, out in zip(jobs, outs, strict=True):
             self._enter(job, job.greenlet.switch, out)
 
-    def _do(self, job: Job) -> None:
-        assert isinstance(job.asks, Task)
+    def _do(self, jobs: list[Job]) -> None:
+        """The task that has waited longest, for all jobs that wait for its result."""
+        if not jobs:
+            return
+        task = jobs[0].asks
+        assert isinstance(task, Task)
+        same = [job for job in jobs if job is jobs[0] or (task.key is not None and isinstance(job.asks, Task) and job.asks.key == task.key)]
         try:
-            result = job.asks.do()
+            result = task.do()
         except Exception as error:  # noqa: BLE001 - as above
-            self._enter(job, job.greenlet.throw, error)
-        else:
+            for job in same:
+                self._enter(job, job.greenlet.throw, error)
+            return
+        for job in same:
             self._enter(job, job.greenlet.switch, result)
 
     def _enter(self, job: Job, how: Callable[..., Any], *arguments: Any) -> None:

@@ -10,6 +10,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from webui.engine.catalogue import Model
 from webui.engine.prompt import plain
+from webui.errors import ModelError
 
 CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 """How CLIP's tokenizer cuts text before it merges bytes (Radford et al. 2021)."""
@@ -34,9 +35,16 @@ class TokenCounter:
         self._loaded: dict[Path, tuple[Tokenizer, int]] = {}
 
     def count(self, model: Model, prompt: str) -> Tokens:
-        """Tokens of the prompt, its weights not counted."""
+        """Tokens of the prompt, its weights not counted.
+
+        Raises:
+            ModelError: the model's tokenizer or text encoder cannot be read.
+        """
         if model.path not in self._loaded:
-            self._loaded[model.path] = (_tokenizer(model.path / "tokenizer"), _window(model.path))
+            try:
+                self._loaded[model.path] = (_tokenizer(model.path / "tokenizer"), _window(model.path))
+            except Exception as error:
+                raise ModelError(f"The tokenizer of {model.name} cannot be read.", "model") from error
         tokenizer, window = self._loaded[model.path]
         return Tokens(len(tokenizer.encode(plain(prompt), add_special_tokens=False).ids), window)
 

@@ -26,6 +26,7 @@ class Job:
         self._events: list[Event] = [Queued()]
         self._changed = threading.Condition()
         self._readers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._released = False
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -57,6 +58,15 @@ class Job:
                 return
             self._events.append(event)
             self._changed.notify_all()
+        self._wake()
+
+    def release(self) -> None:
+        """Let every follower go: the studio is closing, and the job goes on in another life."""
+        self._released = True
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._changed:
             readers = tuple(self._readers)
         for loop, woken in readers:
             if not loop.is_closed():
@@ -69,7 +79,7 @@ class Job:
             return self.last
 
     async def follow(self, start: int = 0) -> AsyncIterator[Event]:
-        """Every event from number `start` on, as it happens; ends after the job's last."""
+        """Every event from number `start` on, as it happens; ends after the job's last, or when the job is released."""
         reader = (asyncio.get_running_loop(), asyncio.Event())
         with self._changed:
             self._readers.add(reader)
@@ -82,7 +92,7 @@ class Job:
                 for event in news:
                     yield event
                 at += len(news)
-                if ended:
+                if ended or self._released:
                     return
                 await reader[1].wait()
         finally:

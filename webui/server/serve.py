@@ -43,12 +43,24 @@ def hosts(port: int) -> tuple[str, ...]:
     return tuple(f"{name}:{port}" for name in names) + (names if port == 80 else ())
 
 
-def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[str], None]) -> None:
-    """Serve until Ctrl+C; `ready` hears the address once the page answers."""
+class Server(uvicorn.Server):
+    """Lets followers go before it waits for open requests: they would never end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, release: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._release = release
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._release()
+        await super().shutdown(sockets)
+
+
+def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[str], None], release: Callable[[], None]) -> None:
+    """Serve until Ctrl+C. `ready` hears the address once the page answers; `release` ends what followers wait for."""
     config = uvicorn.Config(
         app, http=DeadlineProtocol, access_log=False, log_level="warning", timeout_graceful_shutdown=GRACE, server_header=False
     )
-    server = uvicorn.Server(config)
+    server = Server(config, release)
 
     async def run() -> None:
         serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -27,7 +27,7 @@ def negative() -> Part:
     """The negative prompt."""
     box = gr.Textbox(
         label=title("negative"),
-        placeholder=help_text("negative"),
+        placeholder=help_text("negative").split(".")[0],
         lines=1,
         max_lines=4,
         max_length=PROMPT_LENGTH,

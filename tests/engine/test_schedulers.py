@@ -1,0 +1,122 @@
+"""Every offered pair of sampler and schedule, driven with an ideal denoiser that knows the clean picture."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import warnings
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+
+from webui.engine import schedulers
+from webui.engine.samplers import SAMPLERS
+
+BUILTIN = {"beta_start": 0.00085, "beta_end": 0.02, "beta_schedule": "scaled_linear", "prediction_type": "v_prediction"}
+SD15 = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "prediction_type": "epsilon", "steps_offset": 1}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "builtin": BUILTIN | {"timestep_spacing": "trailing", "steps_offset": 1},
+    "sd15": SD15 | {"timestep_spacing": "leading"},
+}
+
+ROUGH = {"DEIS": 0.35, "SA-Solver": 0.35, "TCD": 0.5, "PLMS": 1.0, "DDIM": 0.2, "DDPM": 0.1, "LCM": 0.1, "LMS": 5e-3}
+"""How far from the clean picture a sampler may end; these never reach noise level 0. All others do, to 1e-3."""
+
+EXACT = 2e-4
+"""How far the reported clean estimate may be from the true one."""
+
+
+def drive(sampler: str, schedule: str, steps: int, config: dict[str, Any]) -> tuple[float, float, list[int]]:
+    """Worst error of the reported x0, error of the end, and the steps that were told."""
+    generator = torch.Generator().manual_seed(3)
+    truth = torch.randn(1, 4, 8, 8, generator=generator)
+    scheduler = schedulers.build(sampler, schedule, steps, 7, config)
+    told: list[int] = []
+    worst = [0.0]
+
+    def emit(i: int, x0: torch.Tensor) -> None:
+        told.append(i)
+        worst[0] = max(worst[0], (x0 - truth).abs().max().item())
+
+    schedulers.watch(scheduler, SAMPLERS[sampler], steps, emit)
+    scheduler.set_timesteps(steps)
+    x = torch.randn(truth.shape, generator=generator) * scheduler.init_noise_sigma
+    if hasattr(scheduler, "sigmas") and scheduler.init_noise_sigma > 2:
+        x = x + truth  # sigma-space samplers start from x0 + sigma noise
+    else:
+        start = scheduler.alphas_cumprod[int(scheduler.timesteps[0])]
+        x = start.sqrt() * truth + (1 - start).sqrt() * x
+    extra = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
+    for t in scheduler.timesteps:
+        x = scheduler.step(_answer(scheduler, sampler, x, t, truth, config), t, x, **extra, return_dict=False)[0]
+    return worst[0], (x - truth).abs().max().item(), told
+
+
+def _answer(scheduler: Any, sampler: str, x: torch.Tensor, t: Any, truth: torch.Tensor, config: dict[str, Any]) -> torch.Tensor:
+    """What a denoiser that knows the truth says of `x`: it asks where the scheduler believes to be."""
+    a, b, scale = _level(scheduler, sampler, t)
+    noise = (x / scale - a * truth) / b
+    return noise if config["prediction_type"] == "epsilon" else a * noise - b * truth
+
+
+def _level(scheduler: Any, sampler: str, t: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(alpha, sigma) of the model's input, and what the sample is divided by to become it."""
+    one = torch.ones(())
+    if not hasattr(scheduler, "sigmas") or SAMPLERS[sampler].x0 == "alphas" or sampler in ("DDIM", "DDPM", "LCM"):
+        alpha = scheduler.alphas_cumprod[int(t)]
+        return alpha.sqrt(), (1 - alpha).sqrt(), one
+    index = scheduler.step_index or 0
+    sigma = scheduler.sigmas[index]
+    if sampler == "DPM2" and not scheduler.state_in_first_order:
+        sigma = scheduler.sigmas_interpol[index]
+    elif sampler == "DPM2 a" and not scheduler.state_in_first_order:
+        sigma = scheduler.sigmas_interpol[index - 1]
+    elif sampler == "DPM++ SDE" and not scheduler.state_in_first_order:
+        sigma = scheduler.mid_point_sigma
+    sigma = torch.as_tensor(sigma)
+    a = 1 / (sigma**2 + 1).sqrt()
+    return a, sigma * a, one if SAMPLERS[sampler].x0 == "sigmas" else 1 / a
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_clean_estimate_is_right_at_every_step_and_the_end_is_clean(sampler: str, family: str) -> None:
+    row = SAMPLERS[sampler]
+    logging.getLogger("diffusers").setLevel(logging.ERROR)
+    for schedule in row.schedules:
+        for steps in (1, 2, 3, 4, 20, 50, 100, 150):
+            few = schedule in ("Karras", "Exponential") and steps < row.min_steps_sigmas
+            if few or steps > row.max_steps:
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                estimate, end, told = drive(sampler, schedule, steps, CONFIGS[family])
+            where = f"{schedule}, {steps} steps"
+            assert told == list(range(1, steps + 1)), where
+            assert estimate < EXACT, where
+            if steps >= 4:
+                assert end < ROUGH.get(sampler, 1e-3), where
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_few_steps_start_from_noise(sampler: str) -> None:
+    for steps in (1, 2, 3):
+        scheduler = schedulers.build(sampler, "Automatic", steps, 0, CONFIGS["sd15"])
+        scheduler.set_timesteps(steps)
+        assert float(scheduler.timesteps[0]) > 600, steps
+
+
+def test_a_sampler_that_draws_noise_by_itself_draws_it_from_the_seed() -> None:
+    ends = [drive("DPM++ SDE", "Karras", 6, CONFIGS["builtin"])[1] for _ in range(2)]
+    torch.manual_seed(99)
+    assert ends[0] == ends[1] == drive("DPM++ SDE", "Karras", 6, CONFIGS["builtin"])[1]
+
+
+def test_latents_are_never_clipped() -> None:
+    for name, row in SAMPLERS.items():
+        if "clip_sample" not in inspect.signature(getattr(diffusers, row.scheduler).__init__).parameters:
+            continue
+        config = schedulers.build(name, "Automatic", 20, 0, {**CONFIGS["sd15"], "clip_sample": True}).config
+        assert not config.get("clip_sample", False), name
