@@ -60,7 +60,12 @@ def test_jobs_really_share_forwards(engine: Engine, run: Run, monkeypatch: pytes
     rows: list[int] = []
     unet = engine._loader.get(engine._models["tiny"]).pipe.unet
     forward = unet.forward
-    monkeypatch.setattr(unet, "forward", lambda sample, *args, **kwargs: rows.append(len(sample)) or forward(sample, *args, **kwargs))
+
+    def counting(sample: torch.Tensor, *args: object, **kwargs: object) -> object:
+        rows.append(len(sample))
+        return forward(sample, *args, **kwargs)
+
+    monkeypatch.setattr(unet, "forward", counting)
     run([request(seed=k) for k in range(4)])
     assert rows == [8, 8, 8, 8]
     rows.clear()
@@ -115,7 +120,12 @@ def test_grad_is_off_in_every_job_and_untouched_outside(engine: Engine, run: Run
     grads: list[bool] = []
     unet = engine._loader.get(engine._models["tiny"]).pipe.unet
     forward = unet.forward
-    monkeypatch.setattr(unet, "forward", lambda *args, **kwargs: grads.append(torch.is_grad_enabled()) or forward(*args, **kwargs))
+
+    def looking(*args: object, **kwargs: object) -> object:
+        grads.append(torch.is_grad_enabled())
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(unet, "forward", looking)
     run([request(steps=3), request(steps=6)])
     assert not any(grads) and torch.is_grad_enabled()
 
@@ -178,14 +188,8 @@ def test_other_sizes_and_shapes_work(run: Run, width: int, height: int) -> None:
 
 def test_guidance_and_negative_prompt_and_weights_and_seed_matter(run: Run) -> None:
     base = pixels(run([request()])[0])
-    for change in (
-        {"guidance": 9.0},
-        {"negative": "blue"},
-        {"prompt": "a (red:1.5) boat"},
-        {"seed": 6},
-        {"steps": 5},
-        {"sampler": "Euler a"},
-    ):
+    words: tuple[dict[str, object], ...] = ({"negative": "blue"}, {"prompt": "a (red:1.5) boat"})
+    for change in (*words, {"guidance": 9.0}, {"seed": 6}, {"steps": 5}, {"sampler": "Euler a"}):
         assert not np.array_equal(pixels(run([request(**change)])[0]), base), change
 
 

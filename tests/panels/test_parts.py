@@ -28,7 +28,7 @@ PARTS: dict[str, Callable[[], Part]] = {
     "sampling": lambda: sampling(DEFAULTS),
     "size": lambda: size(DEFAULTS),
     "seed": seed,
-    "model": lambda: model({"m": Model(name="m", path="m", title="M")}, "m"),  # type: ignore[arg-type]
+    "model": lambda: model({"m": Model(name="m", path="m", title="M")}, "m"),
 }
 
 

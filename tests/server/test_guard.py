@@ -1,0 +1,174 @@
+"""Nobody but this machine's own browser gets in, through any route."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import gradio as gr
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import Message, Scope
+
+from webui.panels.page import look
+from webui.server import protocol
+from webui.server.app import mount
+from webui.server.guard import Guard
+from webui.server.serve import listen
+
+PATHS = (
+    "/",
+    "/api/health",
+    "/api/jobs",
+    "/api/docs",
+    "/gradio_api/info",
+    "/config",
+    "/theme.css",
+    "/pictures/a/b.png",
+    "/gradio_api/queue/join",
+)
+
+
+def host_of(client: httpx.Client) -> str:
+    return client.base_url.netloc.decode()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("host", ["evil.com", "127.0.0.1", "127.0.0.1.evil.com", "192.168.1.5:7860", "[::1]", "", "localhost:1"])
+def test_another_host_is_refused_on_every_route(client: httpx.Client, path: str, host: str) -> None:
+    answer = client.get(path, headers={"host": host})
+    assert answer.status_code in (400, 421) and "Stepwise" not in answer.text.replace("the studio's", "")
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "[::1]", "LOCALHOST"])
+def test_names_of_this_machine_are_answered(client: httpx.Client, name: str) -> None:
+    port = urlsplit(str(client.base_url)).port
+    assert client.get("/api/health", headers={"host": f"{name}:{port}"}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.com", "null", "http://127.0.0.1:1", "file://", "http://127.0.0.1.evil.com"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
+def test_another_origin_is_refused_and_never_told_it_may_read(client: httpx.Client, origin: str, method: str) -> None:
+    for path in ("/api/jobs/x", "/gradio_api/upload", "/gradio_api/info"):
+        answer = client.request(method, path, headers={"origin": origin})
+        assert answer.status_code == 403
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_write_from_another_site_is_refused(client: httpx.Client, site: str) -> None:
+    assert client.post("/api/jobs", json={}, headers={"sec-fetch-site": site}).status_code == 403
+    assert client.get("/api/health", headers={"sec-fetch-site": site}).status_code == 200, "a link from elsewhere may open the page"
+
+
+def test_its_own_page_may_write(client: httpx.Client) -> None:
+    headers = {"origin": f"http://{host_of(client)}", "sec-fetch-site": "same-origin"}
+    assert client.post("/api/tokens", json={"prompt": "a"}, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/nothing/here"])
+def test_every_answer_carries_the_headers(client: httpx.Client, path: str) -> None:
+    headers = client.get(path).headers
+    assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"] and "server" not in headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/file=http://example.com/x",
+        "/gradio_api/file=HTTPS://example.com",
+        "/gradio_api/proxy=http://example.com/x",
+        "/gradio_api/file%3Dhttp://a",
+    ],
+)
+def test_it_fetches_nothing_from_elsewhere(client: httpx.Client, path: str) -> None:
+    assert client.get(path).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "/proc/self/environ", "../../etc/passwd", "pyproject.toml"])
+def test_gradios_file_route_serves_no_file_of_the_machine(client: httpx.Client, name: str) -> None:
+    answer = client.get(f"/gradio_api/file={name}")
+    assert answer.status_code in (403, 404) and "root:" not in answer.text
+
+
+def probe(launched: bool, secret: Path) -> str:
+    """What a page with an image input says when it is asked for a file of the machine by its path."""
+    with gr.Blocks(analytics_enabled=False) as page:
+        box, out = gr.File(), gr.File()
+        gr.Button("go").click(lambda path: path, box, out, api_name="echo")
+    app: Any = mount(FastAPI(), page, look())
+    page.has_launched = launched or (page.has_launched and launched)
+    listener = listen(0)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60) as client:
+        file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+        while not server.started:
+            time.sleep(0.02)
+        event = client.post("/gradio_api/call/echo", json={"data": [file]}).json()["event_id"]
+        told = client.get(f"/gradio_api/call/echo/{event}").text
+        server.should_exit = True
+    thread.join(timeout=10)
+    listener.close()
+    return told
+
+
+def test_a_mounted_page_copies_no_file_of_the_machine(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # Outside of the working folder and of Gradio's cache, where nothing may be read.
+    secret = Path("/etc/passwd")
+    refused, hole = probe(True, secret), probe(False, secret)
+    assert "event: error" in refused and "passwd" not in refused
+    assert "event: complete" in hole, "Gradio has closed the hole itself: has_launched is no longer needed in webui/server/app.py"
+
+
+def test_a_websocket_from_another_site_is_closed() -> None:
+    sent: list[Message] = []
+
+    async def app(*_: object) -> None:
+        raise AssertionError("it got in")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def story() -> None:
+        for origin in ([], [(b"origin", b"https://evil.com")]):
+            scope: Scope = {"type": "websocket", "path": "/ws", "headers": [(b"host", b"localhost:1"), *origin]}
+            await Guard(app, ["localhost:1"])(scope, receive, send)
+
+    asyncio.run(story())
+    assert [message["type"] for message in sent] == ["websocket.close"] * 2
+
+
+def test_a_refusal_is_json_with_a_sentence(client: httpx.Client) -> None:
+    answer = client.get("/", headers={"host": "evil.com"})
+    assert json.loads(answer.text)["error"]["message"].endswith(".")
+
+
+def test_a_request_that_never_ends_is_closed_and_others_are_served(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import h11
+
+    monkeypatch.setattr(protocol, "UNFINISHED", {h11.IDLE: 0.3, h11.SEND_BODY: 0.3})
+    port = urlsplit(address).port or 0
+    starts = (b"", b"GET / HT", f"POST /api/jobs HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 100\r\n\r\n{{".encode())
+    lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(30)]
+    for number, line in enumerate(lines):
+        line.sendall(starts[number % 3])
+    assert httpx.get(f"{address}/api/health").status_code == 200
+    for line in lines:
+        line.settimeout(30)
+        while line.recv(4096):
+            pass
+        line.close()
