@@ -1,4 +1,4 @@
-"""A real server with the real page over the fake engine."""
+"""A real server with the real page over the fake engine; one for all tests of a file."""
 
 from __future__ import annotations
 
@@ -7,44 +7,46 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-import uvicorn
 
 from tests.fake import FakeWorker, write_model
 from webui.panels.page import build, look
 from webui.server.app import create
-from webui.server.protocol import DeadlineProtocol
-from webui.server.serve import Server, hosts, listen
+from webui.server.guard import Guard
+from webui.server.serve import Server, configured, hosts, listen
 from webui.settings import Settings
 from webui.studio import Studio
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """http://127.0.0.1:port of a running studio; one for all tests of a file."""
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A studio whose engine takes 10 ms a step."""
     folder = tmp_path_factory.mktemp("studio")
     write_model(folder / "models" / "fake")
     studio = Studio(Settings(models=folder / "models", outputs=folder / "outputs"), FakeWorker(pace=0.01))
     studio.start()
+    yield studio
+    studio.close()
+
+
+@pytest.fixture(scope="module")
+def served(studio: Studio) -> Iterator[tuple[Guard, str]]:
+    """The app, and the address at which it is served."""
     listener = listen(0)
     port = listener.getsockname()[1]
-    config = uvicorn.Config(
-        create(studio, build, look(), hosts(port)), http=DeadlineProtocol, log_level="critical", timeout_graceful_shutdown=1
-    )
-    server = Server(config, studio.release)
+    app = create(studio, build, look(), hosts(port))
+    server = Server(configured(app), studio.release)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-    for _ in range(600):
-        try:
-            client.get("/api/health")
-            break
-        except httpx.TransportError:
-            threading.Event().wait(0.05)
-    yield f"http://127.0.0.1:{port}"
+    yield app, f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(timeout=10)
-    studio.close()
     listener.close()
+
+
+@pytest.fixture(scope="module")
+def address(served: tuple[Guard, str]) -> str:
+    """http://127.0.0.1:port of the running server."""
+    return served[1]
 
 
 @pytest.fixture

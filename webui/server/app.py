@@ -1,4 +1,4 @@
-"""The whole server as one ASGI app: the guard, then REST, then the page."""
+"""The whole server as one ASGI app: the guard, then REST and pictures, then the page."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
-from starlette.types import ASGIApp
 
-from webui import __version__
-from webui.server.api import answer_errors, routes
+from webui.server.answers import answer_errors, echo_nothing
+from webui.server.api import pictures, rest
 from webui.server.guard import Guard
 from webui.studio import Studio
 
 
-def create(studio: Studio, build_page: Callable[[Studio], gr.Blocks], look: dict[str, Any], hosts: Iterable[str]) -> ASGIApp:
+def create(studio: Studio, build_page: Callable[[Studio], gr.Blocks], look: dict[str, Any], hosts: Iterable[str]) -> Guard:
     """The app. `look` is the page's theme, styles and head; `hosts` are the Host headers that are answered."""
-    api = FastAPI(title="Stepwise", version=__version__, docs_url="/api/docs", redoc_url=None, openapi_url="/api/openapi.json")
-    answer_errors(api)
-    api.include_router(routes(studio))  # before the mount: "/" takes all that comes after it
-    return Guard(mount(api, build_page(studio), look), hosts)
+    door = FastAPI(openapi_url=None, redirect_slashes=False)
+    answer_errors(door)
+    # Before the page: "/" takes all that comes after it.
+    door.mount("/api", rest(studio))
+    door.mount("/pictures", pictures(studio))
+    return Guard(mount(door, build_page(studio), look), hosts)
 
 
-def mount(api: FastAPI, page: gr.Blocks, look: dict[str, Any]) -> FastAPI:
+def mount(door: FastAPI, page: gr.Blocks, look: dict[str, Any]) -> FastAPI:
     """Put a Gradio page at "/"."""
     page.queue(default_concurrency_limit=None)
+    # Whatever GRADIO_VIBE_MODE says: it lets the page's visitors write code.
+    page.vibe_mode = False
     mounted: FastAPI = gr.mount_gradio_app(
-        api,
+        door,
         page,
         path="/",
         footer_links=[],
@@ -42,4 +45,5 @@ def mount(api: FastAPI, page: gr.Blocks, look: dict[str, Any]) -> FastAPI:
     )
     # Only `launch` sets this, and until it is set Gradio copies any file on the machine into its cache for whoever names it.
     page.has_launched = True
+    echo_nothing(mounted.routes[-1].app)  # type: ignore[attr-defined]
     return mounted

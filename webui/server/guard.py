@@ -18,10 +18,11 @@ BODY_LIMIT = 1_000_000
 UPLOAD_LIMIT = 20_000_000
 UPLOADS = "/gradio_api/upload"
 
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-
 FORBIDDEN = ("/file=http", "/proxy=")
 """Gradio would fetch addresses for whoever asks."""
+
+FORGED = (b"forwarded", b"x-forwarded-", b"x-real-", b"x-gradio-server")
+"""Beginnings of headers that claim another address. Gradio would believe them, and no proxy stands between us and the browser."""
 
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -46,16 +47,20 @@ class Refusal(Exception):
         self.status, self.code, self.message = status, code, message
 
 
+class ClientGone(Exception):
+    """The connection ended in the middle of a body."""
+
+
 class Guard:
     """A pure ASGI gate around `app`. `hosts` are the only values of the Host header that are answered."""
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str]) -> None:
-        self._app = app
+        self.app = app
         self._hosts = frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         try:
             self._admit(scope)
@@ -63,30 +68,35 @@ class Guard:
                 receive = await _bounded(scope, receive)
         except Refusal as refusal:
             await _refuse(scope, send, refusal)
+        except ClientGone:
             return
-        await self._app(scope, receive, _dressed(send))
+        else:
+            scope = {**scope, "headers": [(name, value) for name, value in scope["headers"] if not name.startswith(FORGED)]}
+            await self.app(scope, receive, _dressed(send))
 
     def _admit(self, scope: Scope) -> None:
         """Raise what is wrong with the request's head."""
         hosts = _values(scope, b"host")
         if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
             raise Refusal(421, "host", "This address is not one of the studio's. Open the address that it printed at its start.")
-        writes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
         origins = _values(scope, b"origin")
-        if any(origin.lower() != f"http://{hosts[0].lower()}" for origin in origins) or (scope["type"] == "websocket" and not origins):
-            raise Refusal(403, "origin", "This request comes from another website.")
-        if writes and any(site not in ("same-origin", "none") for site in _values(scope, b"sec-fetch-site")):
+        foreign = any(origin.lower() != f"http://{hosts[0].lower()}" for origin in origins)
+        foreign |= any(site not in ("same-origin", "none") for site in _values(scope, b"sec-fetch-site")) and not _visit(scope)
+        if foreign or (scope["type"] == "websocket" and not origins):
             raise Refusal(403, "origin", "This request comes from another website.")
         path = unquote(scope["path"]).lower().replace("\\", "/")
         if any(part in path for part in FORBIDDEN):
             raise Refusal(403, "path", "The studio fetches nothing from elsewhere.")
 
 
+def _visit(scope: Scope) -> bool:
+    """Whether somebody follows a link to us: the one thing that another website may start."""
+    return scope["type"] == "http" and scope["method"] == "GET" and _values(scope, b"sec-fetch-mode") == ["navigate"]
+
+
 async def _bounded(scope: Scope, receive: Receive) -> Receive:
-    """The body, read up to the limit and then replayed: nothing behind the guard ever holds more."""
-    if scope["method"] in SAFE_METHODS:
-        return receive
-    limit = UPLOAD_LIMIT if scope["path"].startswith(UPLOADS) else BODY_LIMIT
+    """The body, read up to the limit and then replayed: nothing behind the guard ever holds more, or half of one."""
+    limit = UPLOAD_LIMIT if scope["path"] == UPLOADS else BODY_LIMIT
     too_large = Refusal(413, "too_large", f"A request may have at most {limit // 1_000_000} MB.")
     if any(not value.isdecimal() or int(value) > limit for value in _values(scope, b"content-length")):
         raise too_large
@@ -94,7 +104,7 @@ async def _bounded(scope: Scope, receive: Receive) -> Receive:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            break
+            raise ClientGone
         body += message.get("body", b"")
         if len(body) > limit:
             raise too_large

@@ -1,0 +1,132 @@
+"""What happens to jobs as server-sent events, for one follower: live or late, on a fast link or a slow one."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
+
+from webui.errors import UserError
+from webui.events import Event, Finished, Started, Step
+from webui.jobs.job import Job
+from webui.studio import Studio
+
+PACE = 0.1
+"""Seconds between two messages to one follower; what happened meanwhile travels together."""
+
+MOST_FRAMES = 16
+"""Frames in one message. Older ones wait until there is nothing newer to send, so that a slow link shows the newest first."""
+
+QUIET = 15.0
+"""Seconds without news after which the connection is tried, to notice that nobody listens any more."""
+
+Happening = tuple[int, Event]
+"""A job's number among those followed, and what happened to it."""
+
+
+def described(job: Job) -> dict[str, Any]:
+    """A job as REST shows it."""
+    last = job.last
+    shown = {"id": job.id, "group": job.group, "state": last.kind, "request": job.request.model_dump()}
+    return shown | ({"picture": last.picture, "seconds": last.seconds} if isinstance(last, Finished) else {})
+
+
+async def feed(studio: Studio, jobs: Sequence[Job], start: int = 0) -> AsyncIterator[str]:
+    """Messages until all jobs have ended: first `jobs`; then `events`, several together; `frames` that were held back; at last `end`.
+
+    A feed that ends without `end` was cut off by the studio's own end: its reader asks again, and finds the jobs where they are then.
+    """
+    yield _message("jobs", [described(job) for job in jobs])
+    news: asyncio.Queue[Happening | None] = asyncio.Queue()
+    readers = [asyncio.create_task(_read(studio, number, job, start, news)) for number, job in enumerate(jobs)]
+    older: deque[tuple[int, Step]] = deque()
+    try:
+        reading = len(readers)
+        while reading or older:
+            batch = await _gather(news, wait=not older)
+            if batch is None:
+                yield ": still here\n\n"
+                continue
+            reading -= batch.count(None)
+            events, room = _newest(batch, older)
+            if events:
+                yield _message("events", events)
+            if older and room:
+                yield _message("frames", [_shown(*older.popleft()) for _ in range(min(room, len(older)))])
+            # With frames held back it is the link that sets the pace.
+            await asyncio.sleep(PACE if reading and not older else 0)
+        if all(job.done for job in jobs):
+            yield _message("end", [])
+    finally:
+        for reader in readers:
+            reader.cancel()
+
+
+async def _read(studio: Studio, number: int, job: Job, start: int, news: asyncio.Queue[Happening | None]) -> None:
+    """Put all that happens to one job into `news`, and `None` after it."""
+    try:
+        last = job.last
+        if isinstance(last, Finished) and not job.frames:
+            # From the journal: its frames are on the picture's sheet.
+            frames = await asyncio.to_thread(_stored_frames, studio, last.picture)
+            for i, frame in enumerate(frames, 1):
+                news.put_nowait((number, Step(i=i, n=job.request.steps, preview=frame, seconds=last.seconds * i / len(frames))))
+        async for event in job.follow(start):
+            news.put_nowait((number, event))
+    finally:
+        news.put_nowait(None)
+
+
+def _stored_frames(studio: Studio, picture: str) -> tuple[bytes, ...]:
+    try:
+        return studio.frames(picture)
+    except UserError:
+        # Gone, or damaged: the picture's own request says so; the rest of the job can be told.
+        return ()
+
+
+async def _gather(news: asyncio.Queue[Happening | None], *, wait: bool) -> list[Happening | None] | None:
+    """Everything that is there, at least one thing if `wait`; `None` after a long silence."""
+    batch: list[Happening | None] = []
+    if wait:
+        try:
+            batch.append(await asyncio.wait_for(news.get(), QUIET))
+        except TimeoutError:
+            return None
+    while not news.empty():
+        batch.append(news.get_nowait())
+    return batch
+
+
+def _newest(batch: Iterable[Happening | None], older: deque[tuple[int, Step]]) -> tuple[list[dict[str, Any]], int]:
+    """The events as they are sent, with the newest frames in place and the others moved to `older`; and how many frames more would fit."""
+    happenings = [happening for happening in batch if happening is not None]
+    framed = [at for at, (_, event) in enumerate(happenings) if isinstance(event, Step) and event.preview is not None]
+    late = set(framed[:-MOST_FRAMES])
+    events = []
+    for at, (number, event) in enumerate(happenings):
+        if isinstance(event, Started):
+            # The job begins again; frames of its last attempt are no part of the picture.
+            kept = [(other, step) for other, step in older if other != number]
+            older.clear()
+            older.extend(kept)
+        if at in late and isinstance(event, Step):
+            older.append((number, event))
+            event = event.model_copy(update={"preview": None})
+        events.append(_shown(number, event))
+    return events, MOST_FRAMES - (len(framed) - len(late))
+
+
+def _shown(number: int, event: Event) -> dict[str, Any]:
+    """An event as the page reads it; `job` is the job's number among those followed."""
+    shown = event.model_dump(exclude={"preview"}) | {"job": number}
+    if isinstance(event, Step) and event.preview is not None:
+        shown["preview"] = base64.b64encode(event.preview).decode()
+    return shown
+
+
+def _message(name: str, data: object) -> str:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
