@@ -58,7 +58,7 @@ def fit_preview(vae: AutoencoderTiny, pictures: int = 96) -> dict[str, Tensor]:
     return {"weight": solved[:-1].T.reshape(3 * SCALE**2, 4, 3, 3).contiguous(), "bias": solved[-1].contiguous()}
 
 
-def card(world: str) -> dict[str, object]:
+def card(world: str, size: int) -> dict[str, object]:
     """What the studio shows of the model."""
     limits = WORLDS[world]
     vocabulary = {
@@ -66,12 +66,14 @@ def card(world: str) -> dict[str, object]:
         "times": TIMES, "weathers": limits.weathers, "styles": limits.styles,
     }  # fmt: skip
     summary = "Small picture-book scenes: one of twelve subjects, in ten colours, eight places, four times of day and four styles."
-    defaults = {"width": 256, "height": 256, "steps": 20, "guidance": 4.0, "sampler": "DPM++ 2M", "schedule": "Automatic"}
+    defaults = {"width": size, "height": size, "steps": 20, "guidance": 4.0, "sampler": "DPM++ 2M", "schedule": "Automatic"}
     return {"title": "Storybook", "summary": summary, "licence": "Apache-2.0", **defaults, "ideas": IDEAS, "vocabulary": vocabulary}
 
 
-def assemble(folder: Path) -> StableDiffusionPipeline:
-    """The pipeline of the trained parts, float32."""
+def assemble(folder: Path, size: int) -> StableDiffusionPipeline:
+    """The pipeline of the trained parts, float32; `size` is its native width and height in pixels."""
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    unet.register_to_config(sample_size=size // 8)
     # Trailing spacing starts where hardly any signal is left: very dark and very light pictures need it (Lin et al. 2024).
     scheduler = DDIMScheduler(
         **BETAS, prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1, timestep_spacing="trailing"
@@ -80,7 +82,7 @@ def assemble(folder: Path) -> StableDiffusionPipeline:
         vae=AutoencoderTiny.from_pretrained(folder / "vae"),
         text_encoder=CLIPTextModel.from_pretrained(folder / "text_encoder"),
         tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-        unet=UNet2DConditionModel.from_pretrained(folder / "unet"),
+        unet=unet,
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,
@@ -88,13 +90,13 @@ def assemble(folder: Path) -> StableDiffusionPipeline:
     )
 
 
-def export(folder: Path, to: Path, world: str) -> None:
-    pipe = assemble(folder)
+def export(folder: Path, to: Path, world: str, size: int) -> None:
+    pipe = assemble(folder, size)
     preview = fit_preview(pipe.vae)
     # Git and some hosts dislike large files: shards below 16 MB.
     pipe.to(dtype=torch.float16).save_pretrained(to, max_shard_size="14MB")
     save_file(preview, to / "preview.safetensors")
-    (to / "card.json").write_text(json.dumps(card(world), indent=2) + "\n")
+    (to / "card.json").write_text(json.dumps(card(world, size), indent=2) + "\n")
     total = sum(file.stat().st_size for file in to.rglob("*.safetensors"))
     print(f"{total / 1e6:.1f} MB of weights in {to}")
 
@@ -112,9 +114,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--to", type=Path, default=Path(__file__).resolve().parents[1])
     parser.add_argument("--world", default="small")
+    parser.add_argument("--size", type=int, default=256, help="native width and height in pixels")
     given = parser.parse_args()
     given.to.mkdir(parents=True, exist_ok=True)
-    export(given.folder, given.to, given.world)
+    export(given.folder, given.to, given.world, given.size)
 
 
 if __name__ == "__main__":
