@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from webui.errors import ModelError
-from webui.request import Defaults
+from webui.engine.samplers import check
+from webui.errors import ModelError, UserError
+from webui.request import Defaults, Request
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +82,7 @@ def _candidates(folder: Path, depth: int) -> Iterator[Path]:
     except OSError:
         return
     for entry in entries:
-        if (entry / "model_index.json").is_file():
+        if os.path.exists(entry / "model_index.json"):  # noqa: PTH110 - unlike Path.exists, false where we may not look
             yield entry
         elif depth > 1:
             yield from _candidates(entry, depth - 1)
@@ -91,7 +93,7 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         if not file.is_file() or file.stat().st_size > JSON_LIMIT:
             return {}
-        value = json.loads(file.read_text())
+        value = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -102,9 +104,15 @@ def _read(name: str, path: Path) -> Model | None:
     if kind not in PIPELINES:
         log.warning("models/%s is not offered: it is a %.60r, and this version runs %s", name, kind, ", ".join(PIPELINES))
         return None
+    if not name.isprintable():
+        log.warning("models/%a is not offered: rename the folder to letters, digits, spaces and dashes", name)
+        return None
     card = _json(path / "card.json")
     try:
-        return Model(**({"title": path.name, "defaults": card} | card | {"name": name, "path": path}))
-    except (ValidationError, TypeError):
-        log.warning("models/%s: its card.json is not understood and is left aside", name)
+        model = Model(**({"title": path.name, "defaults": card} | card | {"name": name, "path": path}))
+        usual = Request().resolve(model.defaults, name)
+        check(usual.sampler, usual.schedule, usual.steps)
+    except (ValidationError, TypeError, UserError) as error:
+        log.warning("models/%s: its card.json is not understood and is left aside: %s", name, error)
         return Model(name=name, path=path, title=path.name)
+    return model

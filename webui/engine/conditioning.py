@@ -6,17 +6,21 @@ Prompts longer than the encoder's window are encoded in several windows, joined 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 from compel import Compel
 from compel.prompt_parser import Conjunction, FlattenedPrompt
 from torch import Tensor
 
-from webui.engine.prompt import parse, plain
+from webui.engine.prompt import Segment, parse
 from webui.errors import InvalidRequest
 
 WINDOWS = 20
 """Most windows of a prompt. Each costs encoder time and cross-attention in every step."""
+
+PASSES = 200
+"""Most runs of the text encoder for one prompt: one per window, and one more per window for each weight below 1."""
 
 KEPT = 64
 """Pairs of prompts whose conditioning is kept."""
@@ -34,7 +38,7 @@ class Conditioner:
         """Conditioning of both, padded to one length: each (1, tokens, width).
 
         Raises:
-            InvalidRequest: a prompt is longer than `WINDOWS` windows.
+            InvalidRequest: a prompt fills more than `WINDOWS` windows, or weakens too many of its words.
         """
         key = (prompt, negative)
         if key not in self._kept:
@@ -48,10 +52,22 @@ class Conditioner:
         return self._kept[key]
 
     def _encode(self, text: str, field: str) -> Tensor:
-        window = self._tokenizer.model_max_length - 2
-        tokens = len(self._tokenizer(plain(text), add_special_tokens=False, truncation=False).input_ids)
-        if tokens > WINDOWS * window:
-            raise InvalidRequest(f"The text has {tokens} tokens; at most {WINDOWS * window} for this model. Shorten it.", field)
-        flat = [FlattenedPrompt([(segment.text, segment.weight) for segment in part]) for part in parse(text)]
+        parts = parse(text)
+        windows = [self._windows(part) for part in parts]
+        if sum(windows) > WINDOWS:
+            message = f"The text fills {sum(windows)} windows of the text encoder; at most {WINDOWS} are possible. Shorten it."
+            raise InvalidRequest(message, field)
+        # compel blends a prompt with itself without the words that are weighted below 1, once for each such weight.
+        weak = [sum(segment.weight < 1 for segment in part) for part in parts]
+        if sum(taken * (1 + times) for taken, times in zip(windows, weak, strict=True)) > PASSES:
+            raise InvalidRequest(f"{sum(weak)} weights below 1 are too many for a text of this length. Use fewer of them.", field)
+        flat = [FlattenedPrompt([(segment.text, segment.weight) for segment in part]) for part in parts]
         conditioning = self._compel.build_conditioning_tensor_for_conjunction(Conjunction(flat))[0]
         return conditioning  # type: ignore[no-any-return]
+
+    def _windows(self, part: Sequence[Segment]) -> int:
+        """How many windows of the text encoder this part of a prompt fills."""
+        text = " ".join(segment.text for segment in part)
+        window: int = self._tokenizer.model_max_length - 2
+        tokens = len(self._tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids)
+        return max(1, -(-tokens // window))

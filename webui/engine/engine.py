@@ -97,7 +97,7 @@ class Engine:
         if not torch.isfinite(latents).all() or not torch.isfinite(picture).all():
             emit(Failed(message="The model produced invalid numbers instead of a picture. Try another sampler or a lower guidance."))
             return
-        pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous()
+        pixels = (picture.clamp(0, 1).permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous()
         emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), seconds=time.monotonic() - began))
 
     def _show(self, loaded: Loaded, request: Resolved, emit: Emit, began: float, i: int, x0: Tensor) -> None:

@@ -7,27 +7,30 @@ its own (3x3, four pixels a side); for any other model one is fitted at load thr
 from __future__ import annotations
 
 import io
+import logging
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 QUALITY = 80
-FITTED_ON = 12
-"""Random smooth latents that a missing map is fitted on."""
+FITTED_ON = 4
+"""Random smooth latents that a missing map is fitted on. More do not make it better, and a large decoder takes seconds for each."""
+
+log = logging.getLogger(__name__)
 
 
 class Preview:
     """The latent-to-RGB map of one model."""
 
     def __init__(self, folder: Path, vae: Any) -> None:
-        file = folder / "preview.safetensors"
-        numbers = load_file(file) if file.is_file() else _fit(vae)
-        self._weight, self._bias = numbers["weight"], numbers["bias"]
+        self._weight, self._bias = _shipped(folder / "preview.safetensors", vae.config.latent_channels) or _fit(vae)
         """(3 scale^2, channels, k, k) and (3 scale^2,)."""
         self._scale = round((len(self._bias) / 3) ** 0.5)
         self._vae = vae
@@ -44,9 +47,9 @@ class Preview:
 
 
 def decode(vae: Any, latents: Tensor) -> Tensor:
-    """(n, 3, height, width) in [0, 1] from latents as the sampler sees them."""
+    """(n, 3, height, width), nominally in [0, 1] but not clamped, from latents as the sampler sees them."""
     scaled = latents / vae.config.scaling_factor + (getattr(vae.config, "shift_factor", None) or 0)
-    return (vae.decode(scaled.to(vae.dtype), return_dict=False)[0].float() / 2 + 0.5).clamp(0, 1)  # type: ignore[no-any-return]
+    return vae.decode(scaled.to(vae.dtype), return_dict=False)[0].float() / 2 + 0.5  # type: ignore[no-any-return]
 
 
 def jpeg(rgb: Tensor) -> bytes:
@@ -57,8 +60,25 @@ def jpeg(rgb: Tensor) -> bytes:
     return stream.getvalue()
 
 
+def _shipped(file: Path, channels: int) -> tuple[Tensor, Tensor] | None:
+    """Weight and bias of the map that came with the model, if there is one that fits its latents."""
+    if not file.is_file():
+        return None
+    try:
+        numbers = load_file(file)
+        weight, bias = numbers["weight"].float(), numbers["bias"].float()
+        rgb = F.conv2d(torch.zeros(1, channels, 8, 8), weight, bias)
+        scale = math.isqrt(len(bias) // 3)
+        if len(bias) == 3 * scale**2 and weight.shape[-2] == weight.shape[-1] and weight.shape[-1] % 2 and rgb.isfinite().all():
+            return weight, bias
+    except (SafetensorError, KeyError, RuntimeError, OSError) as error:
+        log.debug("%s: %s", file, error)
+    log.warning("%s does not fit the model and is left aside", file)
+    return None
+
+
 @torch.no_grad()
-def _fit(vae: Any) -> dict[str, Tensor]:
+def _fit(vae: Any) -> tuple[Tensor, Tensor]:
     """A 1x1 map by least squares on smooth random latents and what the decoder makes of them.
 
     1x1 only: on smooth latents neighbours are nearly collinear, and a wider map generalises worse.
@@ -66,9 +86,9 @@ def _fit(vae: Any) -> dict[str, Tensor]:
     channels = vae.config.latent_channels
     generator = torch.Generator().manual_seed(0)
     smooth = F.interpolate(1.2 * torch.randn(FITTED_ON, channels, 4, 4, generator=generator), size=(16, 16), mode="bicubic")
-    pictures = torch.cat([decode(vae, one[None].to(vae.device)).cpu() for one in smooth])
+    pictures = torch.cat([decode(vae, one[None].to(vae.device)).cpu().clamp(0, 1) for one in smooth])
     pixels = F.adaptive_avg_pool2d(pictures, 16).permute(0, 2, 3, 1).reshape(-1, 3)
     inputs = torch.cat([smooth.permute(0, 2, 3, 1).reshape(-1, channels), torch.ones(len(pixels), 1)], 1)
     ridge = 1e-3 * torch.eye(channels + 1)
     solved = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ pixels)
-    return {"weight": solved[:-1].T.reshape(3, channels, 1, 1).contiguous(), "bias": solved[-1].contiguous()}
+    return solved[:-1].T.reshape(3, channels, 1, 1).contiguous(), solved[-1].contiguous()

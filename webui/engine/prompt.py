@@ -22,7 +22,7 @@ from typing import NamedTuple
 MOST = 5.0
 """Weights are kept between 0 and this: far beyond what an encoder makes sense of."""
 
-NUMBER = r"[+-]?(?:\d{1,4}\.?\d{0,4}|\.\d{1,4})"
+NUMBER = r"[+-]?(?:[0-9]{1,9}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})"
 SIGNS = r"(?:\+{1,9}|-{1,9})(?![\w+-])"
 
 # Every repetition is bounded or over a class that the next part cannot match: no backtracking, hence linear time.
@@ -97,7 +97,8 @@ def _pieces(text: str) -> list[_Piece]:
             opened.pop()
             pieces.append(_Piece("close"))
         else:
-            _add_text(pieces, match["escaped"] or match[0])
+            # A backslash before anything but a bracket is dropped, as A1111 does.
+            _add_text(pieces, match["escaped"] or match[0].removesuffix("\\"))
     return pieces
 
 
@@ -127,8 +128,6 @@ def _last_word(text: str, factor: float) -> list[_Piece]:
 
 
 def _add_text(pieces: list[_Piece], text: str) -> None:
-    if text == "\\":
-        return
     if pieces and pieces[-1].kind == "text" and pieces[-1].factor == 1.0 and len(pieces[-1].text) < 200:
         pieces[-1] = _Piece("text", pieces[-1].text + text)
     else:

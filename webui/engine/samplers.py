@@ -40,8 +40,9 @@ class Sampler(NamedTuple):
     converges: bool = True
     """Whether more steps lead to one picture; samplers that add noise at every step never settle."""
     max_steps: int = 150
+    min_steps: int = 1
     min_steps_sigmas: int = 1
-    """Fewest steps with Karras or Exponential."""
+    """Fewest steps with Karras, Exponential or Beta."""
 
 
 MULTISTEP, SINGLESTEP = "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"
@@ -65,7 +66,9 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "DPM2 a": Sampler("KDPM2AncestralDiscreteScheduler", {}, ALL, "returned", converges=False),
         "DDIM": Sampler("DDIMScheduler", {"set_alpha_to_one": False}, (AUTOMATIC, "SGM Uniform"), "returned"),
         "DDPM": Sampler("DDPMScheduler", {}, (AUTOMATIC, "SGM Uniform", "Normal"), "returned", converges=False),
-        "PLMS": Sampler("PNDMScheduler", {"skip_prk_steps": True, "set_alpha_to_one": False}, (AUTOMATIC, "SGM Uniform"), "alphas"),
+        "PLMS": Sampler(
+            "PNDMScheduler", {"skip_prk_steps": True, "set_alpha_to_one": False}, (AUTOMATIC, "SGM Uniform"), "alphas", min_steps=5
+        ),
         "UniPC": Sampler("UniPCMultistepScheduler", {}, ALL, "sigmas"),
         "DEIS": Sampler("DEISMultistepScheduler", {}, ALL, "sigmas", min_steps_sigmas=2),
         "LCM": Sampler("LCMScheduler", {}, (AUTOMATIC,), "returned", converges=False, max_steps=50),
@@ -90,5 +93,7 @@ def check(sampler: str, schedule: str, steps: int) -> None:
         raise InvalidRequest(f"{sampler} does not work with the schedule {schedule}. It takes: {', '.join(row.schedules)}.", "schedule")
     if steps > row.max_steps:
         raise InvalidRequest(f"{sampler} takes at most {row.max_steps} steps.", "steps")
-    if schedule in ("Karras", "Exponential") and steps < row.min_steps_sigmas:
+    if steps < row.min_steps:
+        raise InvalidRequest(f"{sampler} needs at least {row.min_steps} steps.", "steps")
+    if schedule in SIGMAS[1:] and steps < row.min_steps_sigmas:
         raise InvalidRequest(f"{sampler} with {schedule} needs at least {row.min_steps_sigmas} steps.", "steps")

@@ -12,31 +12,61 @@ from functools import wraps
 from typing import Any
 
 import diffusers
+import torch
 from torch import Tensor
 
-from webui.engine.samplers import SAMPLERS, SCHEDULES, Sampler
+from webui.engine.samplers import AUTOMATIC, SAMPLERS, SCHEDULES, Sampler
+from webui.errors import InvalidRequest
 
 SIGMA_FLAGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+
+ZERO_SNR = "rescale_betas_zero_snr"
+"""The last noise level is pure noise (Lin et al. 2024); a scheduler without this option would wash the picture out."""
 
 FEW = 4
 """Below this many steps every spacing but "trailing" starts at a low noise level, and the picture comes out as noise."""
 
 
 def build(sampler: str, schedule: str, steps: int, seed: int, config: Mapping[str, Any]) -> Any:
-    """A fresh scheduler. `config` is that of the scheduler saved with the model."""
+    """A fresh scheduler. `config` is that of the scheduler saved with the model.
+
+    Raises:
+        InvalidRequest: the model needs what this sampler's scheduler does not know.
+    """
     row = SAMPLERS[sampler]
     kind = getattr(diffusers, row.scheduler)
-    known = inspect.signature(kind.__init__).parameters
+    known = _options(row)
+    if config.get(ZERO_SNR) and ZERO_SNR not in known:
+        others = ", ".join(name for name, other in SAMPLERS.items() if ZERO_SNR in _options(other))
+        raise InvalidRequest(f"This model starts from pure noise, which {sampler} cannot do. Choose one of: {others}.", "sampler")
     wanted: dict[str, Any] = {"clip_sample": False} | dict(row.options)
-    if schedule != "Automatic":
+    if "Normal" not in row.schedules and config.get("timestep_spacing") == "linspace":
+        wanted["timestep_spacing"] = "leading"  # where Normal is not offered, the model's own linspace is as wrong
+    if schedule != AUTOMATIC:
         wanted |= dict.fromkeys(SIGMA_FLAGS, False) | dict(SCHEDULES[schedule])
     if steps < FEW:
         wanted["timestep_spacing"] = "trailing"
     if "noise_sampler_seed" in known:
         # Its Brownian tree would otherwise be seeded by torch's global generator: not a function of the request.
         wanted["noise_sampler_seed"] = seed
-    scheduler = kind.from_config(dict(config), **{key: value for key, value in wanted.items() if key in known})
+    scheduler = _construct(kind, dict(config), {key: value for key, value in wanted.items() if key in known})
     _begin_at_first(scheduler)
+    return scheduler
+
+
+def _options(row: Sampler) -> Mapping[str, Any]:
+    """What the row's scheduler can be told; `from_config` drops anything else without a word."""
+    return inspect.signature(getattr(diffusers, row.scheduler).__init__).parameters
+
+
+def _construct(kind: Any, config: dict[str, Any], options: dict[str, Any]) -> Any:
+    """`kind.from_config`, without the noise levels of all 1000 training steps.
+
+    Some constructors work them out only for `set_timesteps` to replace them: 0.3 s for DPM2, in which everybody's steps would wait.
+    """
+    quick = type(kind.__name__, (kind,), {"set_timesteps": lambda *args: None, "sigmas": torch.empty(0)})
+    scheduler = quick.from_config(config, **options)  # type: ignore[attr-defined]
+    scheduler.__class__ = kind
     return scheduler
 
 

@@ -52,7 +52,11 @@ class TokenCounter:
 def _tokenizer(folder: Path) -> Tokenizer:
     file = folder / "tokenizer.json"
     if file.is_file():
-        return Tokenizer.from_file(str(file))
+        tokenizer = Tokenizer.from_file(str(file))
+        # Many files carry how some script once cut and padded its prompts.
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
     # Older folders hold CLIP's two files instead.
     tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt"), end_of_word_suffix="</w>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])

@@ -1,0 +1,254 @@
+"""The step loop alone, with a small module in the denoiser's place: grouping, fairness, errors, cancelling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from webui.engine.loop import Call, Job, Loop, StandIn, Task
+
+ROWS = 4
+
+
+class Denoiser(nn.Module):
+    """Doubles its rows and writes down how many came; 0.13 is poison to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forwards: list[int] = []
+
+    def forward(
+        self, sample: Tensor, timestep: Any, context: Tensor | None = None, extra: dict[str, Any] | None = None, return_dict: bool = True
+    ) -> tuple[Tensor]:
+        if (sample == 0.13).any():
+            raise RuntimeError("poison")
+        self.forwards.append(len(sample))
+        assert len(timestep) == len(sample)
+        return (2 * sample + timestep[:, None],)
+
+
+class Bench:
+    """A loop, a denoiser, and what became of each job."""
+
+    def __init__(self) -> None:
+        self.loop = Loop(ROWS)
+        self.denoiser = Denoiser()
+        self.stand_in = StandIn(self.denoiser, self.loop.ask)
+        self.ended: dict[str, Any] = {}
+        self.order: list[str] = []
+
+    def add(self, id: str, body: Callable[[], object]) -> None:
+        """A job that runs the body."""
+
+        def run() -> None:
+            self.ended[id] = body()
+
+        self.loop.add(Job(id, run, lambda: self.ended.update({id: "cancelled"}), lambda error: self.ended.update({id: error})))
+
+    def steps(self, id: str, count: int, *, rows: int = 1, width: int = 2, start: float = 1.0) -> None:
+        """A job of `count` denoiser calls."""
+
+        def body() -> float:
+            value = torch.full((rows, width), start)
+            for t in range(count):
+                self.order.append(id)
+                value = self.stand_in(value, t, return_dict=False)[0]
+            return float(value[0, 0])
+
+        self.add(id, body)
+
+    def run(self) -> int:
+        """Rounds until nothing is left."""
+        rounds = 1
+        while self.loop.step():
+            rounds += 1
+            assert rounds < 1000
+        return rounds
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def expected(count: int, start: float = 1.0) -> float:
+    for t in range(count):
+        start = 2 * start + t
+    return start
+
+
+def test_calls_of_different_steps_share_forwards_and_each_gets_its_own_rows(bench: Bench) -> None:
+    for k in range(4):
+        bench.steps(str(k), k + 1, start=float(k))
+    bench.run()
+    assert bench.ended == {str(k): expected(k + 1, float(k)) for k in range(4)}
+    assert bench.denoiser.forwards == [4, 3, 2, 1]
+
+
+def test_a_job_of_more_rows_than_the_cap_still_runs(bench: Bench) -> None:
+    bench.steps("wide", 2, rows=ROWS + 1)
+    bench.steps("thin", 2)
+    bench.run()
+    assert bench.ended == {"wide": expected(2), "thin": expected(2)}
+
+
+def test_every_job_gets_one_step_per_round_also_beyond_the_cap(bench: Bench) -> None:
+    names = [str(k) for k in range(11)]
+    for name in names:
+        bench.steps(name, 3)
+    bench.loop.step()
+    assert bench.order == names * 2, "each asked for its second step, none for its third"
+    bench.run()
+    assert max(bench.denoiser.forwards) == ROWS and sum(bench.denoiser.forwards) == 3 * len(names)
+
+
+def test_what_differs_in_shape_does_not_share_a_forward(bench: Bench) -> None:
+    bench.steps("a", 1, width=2)
+    bench.steps("b", 1, width=3)
+    bench.run()
+    assert bench.denoiser.forwards == [1, 1]
+
+
+def key(**arguments: Any) -> Any:
+    return Call(None, {"sample": torch.zeros(2, 3), "timestep": 1, **arguments}).key
+
+
+def test_what_calls_must_have_in_common() -> None:
+    assert key() == key(timestep=torch.tensor(7)) == key(timestep=torch.tensor([3, 4])) == key(context=None)
+    ids = torch.arange(5)
+    assert key(ids=ids) == key(ids=ids.clone()) != key(ids=ids + 1)
+    assert key(context=torch.zeros(2, 4)) == key(context=torch.ones(2, 4)) != key(context=torch.zeros(2, 5))
+    assert key(extra={"scale": 1.0}) != key(extra={"scale": 2.0})
+    assert key(extra={"ids": torch.zeros(2, 6)}) == key(extra={"ids": torch.ones(2, 6)})
+    assert key(context=torch.zeros(2, 4)) != key(context=torch.zeros(2, 4, dtype=torch.float16)) != key()
+
+
+def test_one_that_fails_does_not_fail_those_beside_it(bench: Bench) -> None:
+    bench.steps("good", 3)
+    bench.steps("bad", 3, start=0.13)
+    bench.steps("fine", 3)
+    bench.run()
+    assert isinstance(bench.ended.pop("bad"), RuntimeError)
+    assert bench.ended == {"good": expected(3), "fine": expected(3)}
+
+
+def test_an_error_in_a_job_itself_ends_it_alone(bench: Bench) -> None:
+    bench.steps("good", 3)
+    bench.add("bad", lambda: 1 // 0)
+    bench.run()
+    assert isinstance(bench.ended["bad"], ZeroDivisionError) and bench.ended["good"] == expected(3)
+
+
+def test_cancelling_unwinds_the_job_and_leaves_the_others(bench: Bench) -> None:
+    unwound: list[str] = []
+
+    def careful() -> None:
+        try:
+            while True:
+                bench.stand_in(torch.zeros(1, 2), 0)
+        except Exception:  # noqa: BLE001 - what a library may do: it must not keep the job alive
+            unwound.append("swallowed")
+        finally:
+            unwound.append("finally")
+
+    bench.add("victim", careful)
+    bench.steps("good", 3)
+    bench.loop.step()
+    bench.loop.cancel("victim")
+    assert unwound == ["finally"] and bench.ended == {"victim": "cancelled"}
+    bench.loop.cancel("victim")
+    bench.run()
+    assert bench.ended["good"] == expected(3)
+
+
+def test_cancelled_while_it_waits_for_a_task(bench: Bench) -> None:
+    bench.add("first", lambda: bench.loop.ask(Task(lambda: 1)))
+    bench.add("second", lambda: bench.loop.ask(Task(lambda: 2)))
+    bench.loop.step()
+    bench.loop.cancel("second")
+    assert not bench.loop.step() and bench.ended == {"first": 1, "second": "cancelled"}
+
+
+def test_one_task_a_round_and_the_others_go_on_stepping(bench: Bench) -> None:
+    done: list[int] = []
+    for k in range(3):
+        bench.add(str(k), partial(bench.loop.ask, Task(partial(done.append, k))))
+    bench.steps("steps", 3)
+    for rounds in (1, 2, 3):
+        bench.loop.step()
+        assert len(done) == len(bench.denoiser.forwards) == rounds
+
+
+def test_tasks_of_one_key_are_done_once_for_all(bench: Bench) -> None:
+    done: list[int] = []
+
+    def work() -> object:
+        done.append(1)
+        return object()
+
+    for k in range(3):
+        bench.add(str(k), lambda: bench.loop.ask(Task(work, key="same")))
+    bench.run()
+    assert len(done) == 1 and len({id(result) for result in bench.ended.values()}) == 1
+
+
+def test_a_task_that_fails_ends_those_who_asked_for_it(bench: Bench) -> None:
+    bench.add("bad", lambda: bench.loop.ask(Task(lambda: 1 // 0)))
+    bench.add("good", lambda: bench.loop.ask(Task(lambda: 1)))
+    bench.run()
+    assert isinstance(bench.ended["bad"], ZeroDivisionError) and bench.ended["good"] == 1
+
+
+def test_grad_is_off_for_all_though_their_own_guards_interleave(bench: Bench) -> None:
+    grads: list[bool] = []
+
+    @torch.no_grad()
+    def body(count: int) -> None:
+        for _ in range(count):
+            bench.stand_in(torch.zeros(1, 2), 0)
+            grads.append(torch.is_grad_enabled())
+
+    bench.add("short", lambda: body(2))
+    bench.add("long", lambda: body(5))
+    bench.run()
+    assert not any(grads) and torch.is_grad_enabled()
+
+
+def test_the_stand_in_shows_its_module_and_shields_it(bench: Bench) -> None:
+    wiped: list[int] = []
+    bench.denoiser._reset_stateful_cache = lambda: wiped.append(1)  # type: ignore[assignment]
+    assert bench.stand_in.forwards is bench.denoiser.forwards
+    bench.stand_in._reset_stateful_cache()
+    with bench.stand_in.cache_context("cond"):
+        pass
+    assert not wiped
+
+
+def test_a_copy_of_a_pipeline_is_the_jobs_own_and_the_original_is_untouched(bench: Bench) -> None:
+    hooks: list[int] = []
+    pipe = SimpleNamespace(unet=bench.denoiser, scheduler="shared", vae="vae", _all_hooks=hooks)
+    own = bench.loop.copy_of(pipe, "own")
+    assert own.scheduler == "own" and own.vae == "vae" and own._all_hooks is not hooks
+    assert pipe.unet is bench.denoiser and pipe.scheduler == "shared"
+
+
+ARGUMENTS: tuple[dict[str, Any], ...] = (
+    {"sample": torch.ones(1, 2), "timestep": torch.tensor(3)},
+    {"sample": torch.ones(1, 2), "timestep": torch.tensor([3.0]), "extra": {"a": {"b": torch.ones(1, 2)}, "c": 1}},
+)
+
+
+@pytest.mark.parametrize("given", ARGUMENTS, ids=["plain", "nested"])
+def test_positions_and_names_are_the_same_call(bench: Bench, given: dict[str, Any]) -> None:
+    bench.add("names", lambda: bench.stand_in(**given).sample)
+    positions = (given["sample"], given["timestep"], None, given.get("extra"))
+    bench.add("positions", lambda: bench.stand_in(*positions, return_dict=False)[0])
+    bench.run()
+    assert torch.equal(bench.ended["names"], bench.ended["positions"])
+    assert bench.denoiser.forwards == [2]
