@@ -103,8 +103,37 @@ def test_a_job_is_cancelled(client: httpx.Client) -> None:
     assert events(client, f"/api/jobs/{job['id']}/events")[-2][1][-1]["kind"] == "cancelled"
 
 
-@pytest.mark.parametrize("path", ["/api/jobs/unknown", "/api/jobs/..%2f", "/api/jobs/" + "a" * 5000, "/api/groups/unknown/events"])
-def test_an_unknown_job_is_404_with_a_sentence(client: httpx.Client, path: str) -> None:
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", ""]
+)
+def test_only_json_is_taken_as_json(client: httpx.Client, kind: str) -> None:
+    answer = client.post("/api/jobs", content=json.dumps(PROMPT), headers={"content-type": kind})
+    assert answer.status_code == 415 and "application/json" in answer.json()["error"]["message"]
+    fine = client.post("/api/jobs", content=json.dumps(PROMPT), headers={"content-type": "Application/JSON; charset=utf-8"})
+    assert fine.status_code == 202
+
+
+@pytest.mark.parametrize("start", ["a", "1.5", "\ud800".encode("utf-8", "replace").decode(), "9" * 5000])
+def test_a_start_that_is_no_number_is_a_sentence(client: httpx.Client, start: str) -> None:
+    job = client.post("/api/jobs", json=PROMPT).json()["jobs"][0]["id"]
+    answer = client.get(f"/api/jobs/{job}/events", params={"start": start})
+    assert answer.status_code == 422 and answer.json()["error"]["message"] == "Not understood: start."
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/jobs/unknown",
+        "/api/jobs/..%2f",
+        "/api/jobs/" + "a" * 5000,
+        "/api/jobs/%00",
+        "/api/groups/unknown/events",
+        "/api/nothing",
+        "/api/",
+        "/pictures/x",
+    ],
+)
+def test_what_is_unknown_is_404_with_a_sentence(client: httpx.Client, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404 and answer.json()["error"]["message"]
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def answer_errors(app: FastAPI) -> None:
-    """What a person can mend is a sentence; everything else is logged, and answered with the id that the log has."""
+    """For an app of ours: what a person can mend is a sentence; everything else is logged, and answered with the id that the log has."""
 
     @app.exception_handler(UserError)
     async def ours(_: Request, error: UserError) -> JSONResponse:
@@ -28,6 +28,12 @@ def answer_errors(app: FastAPI) -> None:
         code = HTTPStatus(error.status_code).name.lower()
         return JSONResponse({"error": {"code": code, "message": str(error.detail)}}, error.status_code, error.headers)
 
+    answer_bugs(app)
+
+
+def answer_bugs(app: FastAPI) -> None:
+    """For an app that has an answer of its own to what a person can mend: no echo of wrong input, no word of what went wrong inside."""
+
     @app.exception_handler(Exception)
     async def bug(_: Request, error: Exception) -> JSONResponse:
         id = uuid.uuid4().hex[:8]
@@ -35,13 +41,8 @@ def answer_errors(app: FastAPI) -> None:
         message = f"Something went wrong in the studio. The log has the details under {id}."
         return JSONResponse({"error": {"code": "internal", "message": message}}, 500)
 
-    echo_nothing(app)
-
-
-def echo_nothing(app: FastAPI) -> None:
-    """FastAPI's own answer repeats the input, and where that cannot be encoded (NaN, half a character) it becomes an error itself."""
-
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        # FastAPI's own answer repeats the input, and where that cannot be encoded (NaN, half a character) it becomes an error itself.
         fields = sorted({str(problem["loc"][-1])[:60] for problem in error.errors()})
         return JSONResponse(InvalidRequest(f"Not understood: {', '.join(fields)}.").payload(), 422)

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI
 
-from webui.server.answers import answer_errors, echo_nothing
+from webui.server.answers import answer_bugs, answer_errors
 from webui.server.api import pictures, rest
 from webui.server.guard import Guard
 from webui.studio import Studio
@@ -45,5 +45,5 @@ def mount(door: FastAPI, page: gr.Blocks, look: dict[str, Any]) -> FastAPI:
     )
     # Only `launch` sets this, and until it is set Gradio copies any file on the machine into its cache for whoever names it.
     page.has_launched = True
-    echo_nothing(mounted.routes[-1].app)  # type: ignore[attr-defined]
+    answer_bugs(mounted.routes[-1].app)  # type: ignore[attr-defined]
     return mounted

@@ -43,6 +43,6 @@ def _routes(api: dict[str, Any]) -> Iterator[str]:
 
 def _row(name: str, field: dict[str, Any]) -> str:
     kind = next((option for option in field.get("anyOf", ()) if option.get("type") != "null"), field)
-    low, high = kind.get("minimum"), kind.get("maximum", kind.get("exclusiveMaximum"))
-    span = f" {low} to {high}" if low is not None and high is not None else ""
+    low, high = kind.get("minimum"), kind.get("maximum", kind.get("exclusiveMaximum", 1) - 1)
+    span = f" {low:.10g} to {high:.10g}" if low is not None and high is not None else ""
     return f"<tr><td>{escape(name)}<td>{kind.get('type', '')}{span}<td>{escape(field.get('description', ''))}"

@@ -72,7 +72,13 @@ class Guard:
             return
         else:
             scope = {**scope, "headers": [(name, value) for name, value in scope["headers"] if not name.startswith(FORGED)]}
-            await self.app(scope, receive, _dressed(send))
+            answer = Answer(send)
+            try:
+                await self.app(scope, receive, answer)
+            except Exception:
+                # What has been answered has been logged (`answers.py`); uvicorn would cut the connection under the next request.
+                if not answer.complete:
+                    raise
 
     def _admit(self, scope: Scope) -> None:
         """Raise what is wrong with the request's head."""
@@ -118,17 +124,20 @@ async def _bounded(scope: Scope, receive: Receive) -> Receive:
     return again
 
 
-def _dressed(send: Send) -> Send:
-    """Every answer carries our headers, and none lets another website read it."""
+class Answer:
+    """A response on its way out: it carries our headers, and none lets another website read it."""
 
-    async def dressed(message: Message) -> None:
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.complete = False
+
+    async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             ours = {name for name, _ in HEADERS}
             kept = [(name, value) for name, value in message.get("headers", []) if _allowed(name.lower()) and name.lower() not in ours]
             message = {**message, "headers": [*kept, *HEADERS]}
-        await send(message)
-
-    return dressed
+        await self._send(message)
+        self.complete = message["type"] == "http.response.body" and not message.get("more_body")
 
 
 def _allowed(header: bytes) -> bool:
@@ -141,7 +150,7 @@ async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
         return
     body = json.dumps({"error": {"code": refusal.code, "message": refusal.message}}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-    await _dressed(send)({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await Answer(send)({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -31,7 +31,7 @@ def listen(port: int) -> socket.socket:
     Raises:
         UserError: somebody else has the port.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if os.name == "posix":
         # So that a restart need not wait for old connections. On Windows it would mean sharing the port with anybody.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
