@@ -45,8 +45,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Settings with one model, "fake", that only the fake engine can run."""
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings with one model, "fake", that only the fake engine can run; the built-in one is out of sight."""
+    monkeypatch.setattr("webui.studio.builtin_models", lambda: tmp_path / "none")
     write_model(tmp_path / "models" / "fake")
     return Settings(models=tmp_path / "models", outputs=tmp_path / "outputs")
 

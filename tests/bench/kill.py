@@ -34,7 +34,8 @@ def start(outputs: Path) -> subprocess.Popen[str]:
 def ask(path: str, body: dict[str, Any] | None = None) -> Any:
     """REST."""
     data = json.dumps(body).encode() if body is not None else None
-    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{PORT}{path}", data), timeout=60) as answer:
+    request = urllib.request.Request(f"http://127.0.0.1:{PORT}{path}", data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from webui.engine import schedulers
-from webui.engine.samplers import SAMPLERS
+from webui.engine.samplers import SAMPLERS, check
+from webui.errors import InvalidRequest
 
 BUILTIN = {"beta_start": 0.00085, "beta_end": 0.02, "beta_schedule": "scaled_linear", "prediction_type": "v_prediction"}
 SD15 = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "prediction_type": "epsilon", "steps_offset": 1}
@@ -20,6 +21,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "builtin": BUILTIN | {"timestep_spacing": "trailing", "steps_offset": 1},
     "sd15": SD15 | {"timestep_spacing": "leading"},
 }
+
+STEPS = {"builtin": (1, 2, 3, 4, 20, 50, 150), "sd15": (1, 2, 3, 4, 20, 100)}
 
 ROUGH = {"DEIS": 0.35, "SA-Solver": 0.35, "TCD": 0.5, "PLMS": 1.0, "DDIM": 0.2, "DDPM": 0.1, "LCM": 0.1, "LMS": 5e-3}
 """How far from the clean picture a sampler may end; these never reach noise level 0. All others do, to 1e-3."""
@@ -86,7 +89,7 @@ def test_the_clean_estimate_is_right_at_every_step_and_the_end_is_clean(sampler:
     row = SAMPLERS[sampler]
     logging.getLogger("diffusers").setLevel(logging.ERROR)
     for schedule in row.schedules:
-        for steps in (1, 2, 3, 4, 20, 50, 100, 150):
+        for steps in STEPS[family]:
             few = schedule in ("Karras", "Exponential") and steps < row.min_steps_sigmas
             if few or steps > row.max_steps:
                 continue
@@ -120,3 +123,50 @@ def test_latents_are_never_clipped() -> None:
             continue
         config = schedulers.build(name, "Automatic", 20, 0, {**CONFIGS["sd15"], "clip_sample": True}).config
         assert not config.get("clip_sample", False), name
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_scheduler_is_the_one_that_diffusers_builds(sampler: str) -> None:
+    """Built without the constructor's 1000 steps, it walks the same noise levels."""
+    row = SAMPLERS[sampler]
+    kind = getattr(diffusers, row.scheduler)
+    for schedule in row.schedules:
+        ours = schedulers.build(sampler, schedule, 20, 0, CONFIGS["sd15"])
+        theirs = kind.from_config(dict(ours.config))
+        assert type(ours) is kind and ours.config == theirs.config
+        for scheduler in (ours, theirs):
+            scheduler.set_timesteps(20)
+        assert torch.equal(ours.timesteps, theirs.timesteps) and ours.init_noise_sigma == theirs.init_noise_sigma
+        if hasattr(theirs, "sigmas"):
+            assert torch.equal(ours.sigmas, theirs.sigmas)
+
+
+@pytest.mark.parametrize("sampler", ["DDIM", "PLMS"])
+def test_a_models_own_spacing_is_corrected_where_the_sampler_cannot_follow_it(sampler: str) -> None:
+    config = CONFIGS["sd15"] | {"timestep_spacing": "linspace"}
+    for steps in (5, 10, 20):
+        assert drive(sampler, "Automatic", steps, config)[1] < 0.2
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_model_that_starts_from_pure_noise_is_not_given_to_a_sampler_that_cannot(sampler: str) -> None:
+    config = CONFIGS["builtin"] | {"rescale_betas_zero_snr": True}
+    try:
+        scheduler = schedulers.build(sampler, "Automatic", 20, 0, config)
+    except InvalidRequest as refused:
+        assert refused.field == "sampler" and "Euler" in refused.message
+    else:
+        assert scheduler.config.rescale_betas_zero_snr
+        scheduler.set_timesteps(20)
+        assert float(scheduler.alphas_cumprod[-1]) < 1e-6
+
+
+def test_what_is_offered_at_a_few_steps_ends_at_the_clean_picture() -> None:
+    for sampler, row in SAMPLERS.items():
+        for schedule in row.schedules:
+            for steps in (1, 2, 3):
+                try:
+                    check(sampler, schedule, steps)
+                except InvalidRequest:
+                    continue
+                assert drive(sampler, schedule, steps, CONFIGS["builtin"])[1] < 0.2, (sampler, schedule, steps)

@@ -94,6 +94,7 @@ def _json(file: Path) -> dict[str, Any]:
         if not file.is_file() or file.stat().st_size > JSON_LIMIT:
             return {}
         value = json.loads(file.read_text(encoding="utf-8"))
+        json.dumps(value, ensure_ascii=False).encode()  # half a character would break every page that shows it
     except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
+from webui.engine.samplers import SAMPLERS
 from webui.errors import UserError
 from webui.panels import follow
+from webui.panels.adopt import adopted
+from webui.panels.ideas import ideas, ideas_of
 from webui.panels.part import Part
 from webui.panels.parts.model import model
 from webui.panels.parts.prompt import negative, prompt
 from webui.panels.parts.sampling import offer, sampling
 from webui.panels.parts.seed import seed
-from webui.panels.parts.size import size
-from webui.request import Request
+from webui.panels.parts.size import SHAPES, shaped, size
+from webui.request import Defaults, Request, help_text
 from webui.studio import Studio
 
 REMEMBERED: dict[str, Any] = {"storage_key": "stepwise-create", "secret": "settings are no secret"}
 """Fixed, or a restart of the studio would forget what the browser kept."""
 
 STAGE = '<div class="stage" data-count="0"><p class="hint">Your picture appears here, and every step on its way.</p></div>'
-STATUS = '<div id="status-text" role="status" aria-live="polite"></div><div id="status-detail"></div>'
+STATUS = """<div id="status-text"></div><div id="status-file"></div><div id="status-detail"></div>
+<div id="announcement" class="unseen" role="status" aria-live="polite"></div>"""
+# Steps follow each other too fast to be read out: a screen reader hears the announcement, which says less.
 STRIP = """<div class="strip" role="listbox" aria-label="Steps" tabindex="0"></div>
 <input class="scrub" type="range" min="0" max="0" value="0" aria-label="Show step" disabled>"""
+
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+AT_ONCE: dict[str, Any] = {"queue": False, "preprocess": False, **QUIET}
+"""Values come as the browser sends them: `Request` judges them in our own sentences, where Gradio would answer with an error of its own."""
 
 
 def create(studio: Studio) -> None:
@@ -34,50 +45,89 @@ def create(studio: Studio) -> None:
     with gr.Row(elem_id="create", elem_classes="studio"):
         with gr.Column(elem_classes="compose"):
             words = prompt(chosen.ideas[0] if chosen.ideas else "")
-            gr.HTML('<div id="tokens" aria-live="polite"></div>', padding=False)
+            gr.HTML('<div id="tokens"></div>', padding=False)
             with gr.Row(elem_classes="actions"):
                 generate = gr.Button("Generate", variant="primary", elem_id="generate")
                 gr.Button("Stop", elem_id="stop", elem_classes="quiet")
-            _ideas(chosen.ideas, words.components["prompt"])
+            chips = ideas(chosen, max(len(one.ideas) for one in studio.models().values()), words.components["prompt"])
         with gr.Column(elem_classes="view"):
             gr.HTML(STAGE, elem_id="preview", padding=False)
             gr.HTML(STATUS, elem_id="status", padding=False)
             gr.HTML(STRIP, elem_id="filmstrip", padding=False)
         with gr.Column(elem_classes="settings"):
-            parts = [words, negative(), sampling(chosen.defaults), size(chosen.defaults), seed(), model(studio.models(), chosen.name)]
+            without = negative()
+            shapes = _shapes()
+            parts = [words, without, size(chosen.defaults), sampling(chosen.defaults), seed(), model(studio.models(), chosen.name)]
             count = gr.Slider(1, follow.COUNT_LIMIT, 1, step=1, label="Pictures", elem_id="count", interactive=True, buttons=[])
-    _wire(studio, parts, count, generate)
-
-
-def _ideas(ideas: tuple[str, ...], box: Component) -> None:
-    """One button for each of the model's own ideas; a click writes it into the prompt."""
-    with gr.Row(elem_classes="ideas"):
-        for idea in ideas:
-            gr.Button(idea, size="sm", elem_classes="chip").click(None, None, box, js=f"() => {idea!r}", show_progress="hidden")
-
-
-def _wire(studio: Studio, parts: list[Part], count: Component, generate: gr.Button) -> None:
     controls = {name: control for part in parts for name, control in part.components.items()} | {"count": count}
+    applied = gr.Textbox(chosen.name, visible=False)
+    _press(studio, parts, controls, generate)
+    _remember(studio, parts, controls, chips, applied)
+    _adopt(studio, controls, chips, applied)
+    for name, button in shapes.items():
+        outline = partial(_outline, studio, name)
+        button.click(outline, controls["model"], [controls["width"], controls["height"]], **AT_ONCE)
+
+
+def _shapes() -> dict[str, gr.Button]:
+    with gr.Row(elem_classes="shapes"):
+        return {name: gr.Button(name, size="sm", elem_id=f"shape-{name.lower()}", elem_classes="chip") for name in SHAPES}
+
+
+def _outline(studio: Studio, shape: str, name: str) -> tuple[int, int]:
+    """Width and height of a shape for the chosen model."""
+    return shaped(_defaults(studio, name), shape)
+
+
+def _press(studio: Studio, parts: list[Part], controls: Mapping[str, Component], generate: gr.Button) -> None:
+    """Generate: a ticket from the studio, which the page's script then follows."""
+    ticket = gr.JSON(visible=False)
+
+    def press(*values: Any) -> tuple[dict[str, Any], Any]:
+        return follow.submit(studio, lambda given: read(parts, given), dict(zip(controls, values, strict=True)))
+
+    pressed = generate.click(press, list(controls.values()), [ticket, controls["seed"]], **AT_ONCE)
+    pressed.success(None, ticket, None, js="(ticket) => stepwise.follow(ticket)", **QUIET)
+    pressed.failure(None, None, None, js="() => stepwise.unanswered()", **QUIET)
+
+
+def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Component], chips: list[Component], applied: Component) -> None:
+    """Settings and the running job survive a reload."""
     names, boxes = list(controls), list(controls.values())
     ticket = gr.JSON(visible=False)
     kept = gr.BrowserState({}, **REMEMBERED)
 
-    def press(*values: Any) -> tuple[dict[str, Any], Any]:
-        return follow.submit(studio, lambda given: read(parts, given), dict(zip(names, values, strict=True)))
-
     def arrive(saved: Any) -> list[Any]:
-        return [*restored(parts, names, saved), follow.latest(studio)]
+        saved = known(studio, saved)
+        chosen = saved.get("model", studio.default_model().name)
+        return [*restored(parts, names, saved), *ideas_of(studio.models()[chosen], len(chips)), chosen, follow.latest(studio)]
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    pressed = generate.click(press, boxes, [ticket, controls["seed"]], queue=False, **quiet)
-    pressed.then(None, ticket, None, js="(ticket) => stepwise.follow(ticket)", **quiet)
     for control in boxes:
         # In the browser alone: nothing travels while somebody types.
-        control.change(None, boxes, kept, js=f"(...values) => stepwise.remember({names!r}, values)", **quiet)  # type: ignore[attr-defined]
+        control.change(None, boxes, kept, js=f"(...values) => stepwise.remember({json.dumps(names)}, values)", **QUIET)  # type: ignore[attr-defined]
     page = gr.context.Context.root_block
     assert page is not None
-    arrived = page.load(arrive, kept, [*boxes, ticket], queue=False, **quiet)
-    arrived.then(None, ticket, None, js="(ticket) => stepwise.arrive(ticket)", **quiet)
+    arrived = page.load(arrive, kept, [*boxes, *chips, applied, ticket], queue=False, **QUIET)
+    helps = json.dumps({name: help_text(name) for name in Request.model_fields})
+    script = f"(ticket, ...values) => stepwise.arrive(ticket, {json.dumps(names)}, values, {helps})"
+    arrived.then(None, [ticket, *boxes], None, js=script, **QUIET)
+
+
+def _adopt(studio: Studio, controls: Mapping[str, Component], chips: list[Component], applied: Component) -> None:
+    """Another model brings its own defaults and ideas."""
+
+    def adopt(before: str, *values: Any) -> list[Any]:
+        shown = dict(zip(controls, values, strict=True))
+        name = shown["model"]
+        updates = adopted(_defaults(studio, before), _defaults(studio, name), shown)
+        return [*(updates[field] for field in updates), *ideas_of(studio.models()[name], len(chips)), name]
+
+    outputs = [*(controls[field] for field in Defaults.model_fields), *chips, applied]
+    controls["model"].input(adopt, [applied, *controls.values()], outputs, **AT_ONCE)  # type: ignore[attr-defined]
+
+
+def _defaults(studio: Studio, name: str) -> Defaults:
+    return studio.models().get(name, studio.default_model()).defaults
 
 
 def read(parts: list[Part], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,17 +138,29 @@ def read(parts: list[Part], values: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def restored(parts: list[Part], names: list[str], saved: Any) -> list[Any]:
-    """What each control shows after a reload: what the browser kept, where it still makes sense."""
+def known(studio: Studio, saved: Any) -> dict[str, Any]:
+    """What the browser kept, without the names of a model or a sampler that exists no longer."""
+    kept = dict(saved) if isinstance(saved, dict) else {}
+    there = {"model": list(studio.models()), "sampler": list(SAMPLERS)}
+    return {name: value for name, value in kept.items() if value in there.get(name, [value])}
+
+
+def restored(parts: list[Part], names: list[str], saved: Mapping[str, Any]) -> list[Any]:
+    """What each control shows after a reload: what the browser kept, group by group, where it still makes sense."""
     shown: dict[str, Any] = {name: gr.skip() for name in names}
-    if not isinstance(saved, dict) or not set(names) <= set(saved):
-        return list(shown.values())
-    try:
-        request = Request.parse(read(parts, saved))
-    except UserError:
-        return list(shown.values())
     for part in parts:
+        if not set(part.components) <= set(saved):
+            continue
+        try:
+            request = Request.parse(part.read(saved))
+        except UserError:
+            continue
         shown |= part.show(request)
-    shown["schedule"] = offer(request.sampler or "", request.schedule or "")
-    shown |= {name: saved[name] for name in ("seed", "seed-mode", "count")}
+        if "schedule" in part.components:
+            shown["schedule"] = offer(request.sampler or "", request.schedule or "")
+        if "seed" in part.components:
+            # A new seed each time is no field of a request; the last one is shown all the same.
+            shown |= {"seed": saved["seed"], "seed-mode": saved["seed-mode"]}
+    if type(saved.get("count")) in (int, float):
+        shown["count"] = saved["count"]
     return list(shown.values())

@@ -6,13 +6,17 @@ script reads `/api/groups/<group>/events` instead, which sends each frame once a
 
 from __future__ import annotations
 
+import logging
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from webui.errors import UserError
+from webui.errors import InvalidRequest, UserError
 from webui.panels.part import whole
 from webui.request import Request
 from webui.studio import Studio
+
+log = logging.getLogger(__name__)
 
 COUNT_LIMIT = 8
 """Most pictures of one press."""
@@ -22,10 +26,15 @@ def submit(studio: Studio, read: Callable[[Mapping[str, Any]], dict[str, Any]], 
     """A ticket for the page's script, and the seed to show: `{"group"}` or `{"error", "field"}`."""
     try:
         count = whole(values["count"])
-        request = Request.parse(read(values))
-        jobs = studio.submit(request.series(count if isinstance(count, int) and 1 <= count <= COUNT_LIMIT else 1))
+        if type(count) is not int or not 1 <= count <= COUNT_LIMIT:
+            raise InvalidRequest(f"Pictures must be a whole number from 1 to {COUNT_LIMIT}.", "count")
+        jobs = studio.submit(Request.parse(read(values)).series(count))
     except UserError as error:
         return {"error": error.message, "field": error.field}, values["seed"]
+    except Exception as error:
+        id = uuid.uuid4().hex[:8]
+        log.error("error %s", id, exc_info=error)
+        return {"error": f"Something went wrong in the studio. The log has the details under {id}.", "field": None}, values["seed"]
     return {"group": jobs[0].group}, jobs[0].request.seed
 
 

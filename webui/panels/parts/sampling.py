@@ -22,18 +22,24 @@ def sampling(defaults: Defaults) -> Part:
             list(SAMPLERS), value=defaults.sampler, label=title("sampler"), elem_id="sampler", interactive=True, min_width=120
         )
         schedule = gr.Dropdown(
-            list(SAMPLERS[defaults.sampler].schedules),
+            list(_schedules(defaults.sampler)),
             value=defaults.schedule,
             label=title("schedule"),
             elem_id="schedule",
             interactive=True,
             min_width=120,
         )
-    sampler.input(offer, [sampler, schedule], schedule, show_progress="hidden", queue=False, api_visibility="private")
+    # As the browser sends them: Gradio checks a choice against lists that it forgets when the studio is started again.
+    sampler.input(offer, [sampler, schedule], schedule, show_progress="hidden", queue=False, preprocess=False, api_visibility="private")
     return plain({"steps": steps, "guidance": guidance, "sampler": sampler, "schedule": schedule})
 
 
 def offer(sampler: str, schedule: str) -> Any:
     """The schedules that a sampler takes; the present one stays if it can."""
-    offered = SAMPLERS[sampler].schedules if sampler in SAMPLERS else (AUTOMATIC,)
+    offered = _schedules(sampler)
     return gr.update(choices=list(offered), value=schedule if schedule in offered else AUTOMATIC)
+
+
+def _schedules(sampler: str) -> tuple[str, ...]:
+    # A model's card may name a sampler that we do not have: the studio says so when it is asked to use it.
+    return SAMPLERS[sampler].schedules if sampler in SAMPLERS else (AUTOMATIC,)

@@ -1,4 +1,4 @@
-"""Width and height, and the shapes that fit the model."""
+"""Width and height, and the shapes that fit a model."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ def shaped(defaults: Defaults, shape: str) -> tuple[int, int]:
 
 
 def size(defaults: Defaults) -> Part:
-    """Two numbers, and a button for each shape."""
-    with gr.Row(elem_classes="shapes"):
-        buttons = {name: gr.Button(name, size="sm", elem_id=f"shape-{name.lower()}", elem_classes="chip") for name in SHAPES}
+    """Two numbers."""
     with gr.Row(elem_classes="pair"):
         width, height = (
             gr.Number(
@@ -39,7 +37,4 @@ def size(defaults: Defaults) -> Part:
             )
             for name in ("width", "height")
         )
-    for name, button in buttons.items():
-        w, h = shaped(defaults, name)
-        button.click(None, None, [width, height], js=f"() => [{w}, {h}]", show_progress="hidden")
     return plain({"width": width, "height": height})
