@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-
 from tests.bench.engine_timing import engine, interleaved, ratio, request, run
 
 ROUNDS = 5
@@ -21,7 +19,7 @@ def main() -> None:
     for name, eight in cases.items():
         ways = {"at once": lambda eight=eight: run(ready, eight), "one by one": lambda eight=eight: [run(ready, [one]) for one in eight]}
         times = interleaved(ways, ROUNDS)
-        seconds = ", ".join(f"{way} {statistics.median(taken):.1f} s" for way, taken in times.items())
+        seconds = ", ".join(f"{way} {taken}" for way, taken in times.items())
         print(f"{name}: {seconds}, ratio {ratio(times['at once'], times['one by one'])}")
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from webui.workers.local import ENGINE_ENVIRONMENT, physical_cores
 
@@ -56,18 +57,36 @@ def run(engine: Engine, requests: Sequence[Resolved]) -> list[list[Event]]:
     return logs
 
 
-def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each way in each round; the ways take turns, in turning order, so that a slow minute hits all of them."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
+class Times(NamedTuple):
+    """Seconds of each round, by the clock and of this process's CPU time. The latter hardly minds what else the machine does."""
+
+    wall: list[float]
+    cpu: list[float]
+
+    def __str__(self) -> str:
+        return f"{statistics.median(self.wall):.2f} s ({statistics.median(self.cpu):.2f} of CPU)"
+
+
+def timed(work: Callable[[], object], into: Times) -> None:
+    """One round."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    into.wall.append(time.perf_counter() - wall)
+    into.cpu.append(time.process_time() - cpu)
+
+
+def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
+    """Times of each way in each round; the ways take turns, in turning order, so that a slow minute hits all of them."""
+    times = {name: Times([], []) for name in ways}
     for turn in range(rounds):
         for name in list(ways)[:: 1 if turn % 2 else -1]:
-            start = time.perf_counter()
-            ways[name]()
-            times[name].append(time.perf_counter() - start)
+            timed(ways[name], times[name])
     return times
 
 
-def ratio(above: Sequence[float], below: Sequence[float]) -> str:
-    """Median of the ratios of rounds, and their range."""
-    ratios = sorted(a / b for a, b in zip(above, below, strict=True))
-    return f"{statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+def ratio(above: Times, below: Times) -> str:
+    """Medians of the ratios of rounds, with the middle half of the ratios by the clock."""
+    walls = sorted(a / b for a, b in zip(above.wall, below.wall, strict=True))
+    cpus = [a / b for a, b in zip(above.cpu, below.cpu, strict=True)]
+    quarter = len(walls) // 4
+    return f"{statistics.median(walls):.3f} ({walls[quarter]:.3f} to {walls[-1 - quarter]:.3f}), of CPU {statistics.median(cpus):.3f}"
