@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.fake import CARD, FakeWorker, write_model
 from tests.panels.conftest import OpenPage
@@ -163,6 +164,11 @@ def test_a_tab_that_shows_nothing_of_another_persons_job_does_not_stop_it(open_p
 
 
 def test_no_moment_without_a_picture_between_two_frames(page: Page) -> None:
+    def late(route: Route) -> None:
+        time.sleep(0.3)
+        route.continue_()
+
+    page.route("**/pictures/**", late)
     running(page, 20)
     expect(page.locator(PICTURE)).to_have_count(1)
     blank = page.evaluate(

@@ -28,7 +28,7 @@ REMEMBERED: dict[str, Any] = {"storage_key": "stepwise-create", "secret": "setti
 """Fixed, or a restart of the studio would forget what the browser kept."""
 
 STAGE = '<div class="stage" data-count="0"><p class="hint">Your picture appears here, and every step on its way.</p></div>'
-STATUS = """<div id="status-text"></div><div id="status-file"></div><div id="status-detail"></div>
+STATUS = """<div id="status-text"></div><div id="status-detail"></div><div id="status-file"></div>
 <div id="announcement" class="unseen" role="status" aria-live="polite"></div>"""
 # Steps follow each other too fast to be read out: a screen reader hears the announcement, which says less.
 STRIP = """<div class="strip" role="listbox" aria-label="Steps" tabindex="0"></div>
