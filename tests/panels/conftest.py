@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.fake import FakeWorker
 from webui.panels.page import build, look
@@ -23,6 +23,9 @@ CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrom
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync")
 
 OpenPage = Callable[..., Page]
+
+# A busy machine takes its time; a wrong page is wrong for ever.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="package")

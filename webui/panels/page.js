@@ -340,7 +340,7 @@ window.stepwise = (() => {
     if (answer && answer.ok && line) {
       const status = await answer.json();
       line.textContent = status.message;
-      setTimeout(watchEngine, status.state === "ready" ? 5000 : 700);
+      setTimeout(watchEngine, status.state === "ready" ? 2000 : 700);
     } else {
       if (line) line.textContent = "The studio does not answer. Is it still running?";
       setTimeout(watchEngine, 2000);
