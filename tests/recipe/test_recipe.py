@@ -96,9 +96,20 @@ def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path) -> N
     assert torch.load(work / "unet128.pt", weights_only=True)["step"] == 3, "it went on from its checkpoint"
     assert json.loads((model / "card.json").read_text())["ideas"]
     assert all(file.stat().st_size < 16e6 for file in model.rglob("*") if file.is_file())
-    pipe: Any = StableDiffusionPipeline.from_pretrained(model, local_files_only=True, safety_checker=None, dtype=torch.float32)
+    pipe: Any = StableDiffusionPipeline.from_pretrained(model, local_files_only=True)  # as plainly as anyone would: no dtype given
     config = pipe.scheduler.config
     assert (config.clip_sample, config.steps_offset, config.prediction_type) == (False, 1, "v_prediction")
     pipe.set_progress_bar_config(disable=True)
     picture = pipe("a red sailboat", num_inference_steps=1, width=64, height=64, output_type="np").images[0]
     assert picture.shape == (64, 64, 3) and np.isfinite(picture).all()
+
+
+def test_the_model_that_ships_paints_in_plain_diffusers() -> None:
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    pipe: Any = StableDiffusionPipeline.from_pretrained(STORYBOOK, local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    idea, side = json.loads((STORYBOOK / "card.json").read_text())["ideas"][0], pipe.unet.config.sample_size * 8
+    picture = pipe(idea, num_inference_steps=2, generator=torch.Generator().manual_seed(0), output_type="np").images[0]
+    assert picture.shape == (side, side, 3) and np.isfinite(picture).all() and picture.std() > 0.05

@@ -90,11 +90,18 @@ def assemble(folder: Path, size: int) -> StableDiffusionPipeline:
     )
 
 
+def say_float32(config: Path) -> None:
+    """Transformers opens a model in the dtype that its configuration names, diffusers in float32: opened without a dtype, halves would meet
+    floats and the first prompt would fail. A dtype that is asked for still wins."""
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float32"}, indent=2, sort_keys=True) + "\n")
+
+
 def export(folder: Path, to: Path, world: str, size: int) -> None:
     pipe = assemble(folder, size)
     preview = fit_preview(pipe.vae)
     # Git and some hosts dislike large files: shards below 16 MB.
     pipe.to(dtype=torch.float16).save_pretrained(to, max_shard_size="14MB")
+    say_float32(to / "text_encoder" / "config.json")
     save_file(preview, to / "preview.safetensors")
     (to / "card.json").write_text(json.dumps(card(world, size), indent=2) + "\n")
     total = sum(file.stat().st_size for file in to.rglob("*.safetensors"))
