@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.fake import FakeWorker, write_model
-from webui import cli
+from webui.cli import running
+from webui.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,7 +23,7 @@ def webui(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 sys.modules.update(dict.fromkeys(("torch", "diffusers", "transformers", "gradio")))
-from webui.cli import main
+from webui.cli.main import main
 main(sys.argv[1:])
 """
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, cwd=cwd)
@@ -67,13 +68,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the fake model, as the current one, and the fake engine in the real one's place."""
     write_model(tmp_path / "models" / "fake")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "LocalWorker", lambda *_, **__: FakeWorker(pace=0.001))
+    monkeypatch.setattr(running, "LocalWorker", lambda *_, **__: FakeWorker(pace=0.001))
     return tmp_path
 
 
 def run(*arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
-        cli.main(["generate", *arguments, "--model", "fake"])
+        main(["generate", *arguments, "--model", "fake"])
     return int(ended.value.code or 0)
 
 

@@ -1,6 +1,6 @@
 """`python -m webui` is `webui`."""
 
-from webui.cli import main
+from webui.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,120 @@
+"""`webui generate`: pictures without the page."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+
+from webui.cli.options import Device, Models, Outputs, field, settings_of
+from webui.cli.running import running
+from webui.engine.catalogue import scan
+from webui.errors import InvalidRequest
+from webui.events import Cancelled, Failed, Finished, Step
+from webui.jobs.job import Job
+from webui.request import Request, help_text
+from webui.settings import Settings
+from webui.studio import BATCH_LIMIT, Studio, model_folders, resolve
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(help=help_text("prompt"), show_default=False)],
+    negative: Annotated[str, field("negative", "--negative")] = "",
+    steps: Annotated[int | None, field("steps", "--steps")] = None,
+    guidance: Annotated[float | None, field("guidance", "--guidance")] = None,
+    seed: Annotated[int | None, field("seed", "--seed")] = None,
+    sampler: Annotated[str | None, field("sampler", "--sampler")] = None,
+    schedule: Annotated[str | None, field("schedule", "--schedule")] = None,
+    width: Annotated[int | None, field("width", "--width")] = None,
+    height: Annotated[int | None, field("height", "--height")] = None,
+    model: Annotated[str | None, field("model", "--model")] = None,
+    count: Annotated[int, typer.Option("--count", help="Pictures to make, with seeds seed, seed + 1, ...")] = 1,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="PNG file to write; the outputs folder if left out.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object about the pictures.")] = False,
+    models: Models = None,
+    outputs: Outputs = None,
+    device: Device = None,
+) -> None:
+    """Make pictures without the page."""
+    began = time.monotonic()
+    settings = settings_of(models=models, outputs=outputs, device=device)
+    fields = ("negative", "steps", "guidance", "seed", "sampler", "schedule", "width", "height", "model")
+    given = locals()
+    request = Request.parse({"prompt": prompt} | {name: given[name] for name in fields})
+    if not 1 <= count <= BATCH_LIMIT:
+        raise InvalidRequest(f"--count must be from 1 to {BATCH_LIMIT}.", "count")
+    targets = _targets(output, count)
+    # Checked before anything is started, so that a wrong request writes nothing.
+    requests = [resolve(one, scan(model_folders(settings))) for one in request.series(count)]
+    with _folder(settings, output) as settings, running(settings, lasting=False) as studio:
+        jobs = studio.submit(requests)
+        _show_progress(jobs)
+        pictures = [_picture(studio, job, target) for job, target in zip(jobs, targets, strict=True)]
+    seconds = round(time.monotonic() - began, 3)
+    if as_json:
+        typer.echo(json.dumps({"pictures": pictures, "seconds": seconds}, ensure_ascii=False))
+    else:
+        for picture in pictures:
+            typer.echo(picture["path"])
+
+
+@contextmanager
+def _folder(settings: Settings, output: Path | None) -> Iterator[Settings]:
+    """With -o, pictures are saved in a hidden folder beside the file first, so that the file appears whole or not at all."""
+    if output is None:
+        yield settings
+        return
+    with tempfile.TemporaryDirectory(prefix=".stepwise-", dir=output.absolute().parent) as folder:
+        yield settings.model_copy(update={"outputs": Path(folder)})
+
+
+def _targets(output: Path | None, count: int) -> list[Path | None]:
+    """Where the pictures go: FILE, or FILE-1, FILE-2, ... when there are several; `None` for the outputs folder."""
+    if output is None:
+        return [None] * count
+    if output.suffix.lower() != ".png":
+        raise InvalidRequest(f"-o must name a .png file, such as {output.with_suffix('.png').name}.")
+    if not output.absolute().parent.is_dir():
+        raise InvalidRequest(f"There is no folder {output.parent} to write to. Make it first.")
+    if output.is_dir():
+        raise InvalidRequest(f"{output} is a folder. Name a .png file.")
+    return [output] if count == 1 else [output.with_stem(f"{output.stem}-{k}") for k in range(1, count + 1)]
+
+
+def _show_progress(jobs: Sequence[Job]) -> None:
+    """A bar over all steps of all jobs, on a terminal only; returns when every job has ended."""
+    total = sum(job.request.steps for job in jobs)
+    with tqdm(total=total, unit="step", disable=not sys.stderr.isatty(), leave=False, file=sys.stderr) as bar:
+        while not all(job.done for job in jobs):
+            next(job for job in jobs if not job.done).wait(0.1)
+            bar.update(sum(_steps_done(job) for job in jobs) - bar.n)
+
+
+def _steps_done(job: Job) -> int:
+    steps = [event.i for event in job.events if isinstance(event, Step)]
+    return steps[-1] if steps else 0
+
+
+def _picture(studio: Studio, job: Job, target: Path | None) -> dict[str, object]:
+    """What `--json` says of one picture.
+
+    Raises:
+        typer.Exit: the job has no picture; its sentence is on standard error.
+    """
+    last = job.last
+    if not isinstance(last, Finished):
+        typer.echo(last.message if isinstance(last, Failed) else "Stopped." if isinstance(last, Cancelled) else "Not finished.", err=True)
+        raise typer.Exit(1)
+    path = studio.picture(last.picture)
+    if target is not None:
+        path = path.replace(target)
+    fields = ("seed", "width", "height", "steps", "sampler", "schedule", "guidance", "model")
+    return {"path": str(path)} | {name: getattr(job.request, name) for name in fields} | {"seconds": round(last.seconds, 3)}

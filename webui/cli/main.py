@@ -1,0 +1,36 @@
+"""Arguments -> a subcommand -> an exit status."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from webui.cli.generate import generate
+from webui.cli.serve import serve
+from webui.errors import UserError
+
+WRONG_INPUT = 2
+"""Exit status for what the person can mend; 1 is for pictures that failed."""
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.callback(invoke_without_command=True)(serve)
+app.command()(generate)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command `webui`. Ends the process: 0 done, 1 a picture failed, 2 wrong input, 130 interrupted."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        status = app(args=arguments, prog_name="webui", standalone_mode=False)
+    except UserError as error:
+        typer.echo(error.message, err=True)
+        sys.exit(WRONG_INPUT)
+    except typer.TyperException as error:
+        typer.echo(f"{error.format_message().rstrip('.')}. See webui --help.", err=True)
+        sys.exit(WRONG_INPUT)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)

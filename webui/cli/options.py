@@ -1,0 +1,39 @@
+"""Flags that carry the help of the field they set, and the settings that come of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from webui.errors import InvalidRequest
+from webui.request import help_text
+from webui.settings import Settings
+
+
+def setting(name: str, *flags: str) -> Any:
+    """A command line option that carries a setting's own help."""
+    return typer.Option(*flags, help=Settings.model_fields[name].description, show_default=False)
+
+
+def field(name: str, *flags: str) -> Any:
+    """A command line option that carries a request field's own help."""
+    return typer.Option(*flags, help=help_text(name), show_default=False)
+
+
+Models = Annotated[Path | None, setting("models", "--models")]
+Outputs = Annotated[Path | None, setting("outputs", "--outputs")]
+Device = Annotated[str | None, setting("device", "--device")]
+
+
+def settings_of(**given: object) -> Settings:
+    """Settings from the environment and, above it, the flags that were given."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0])
+        wanted = Settings.model_fields[name].description if name in Settings.model_fields else "There is no such setting."
+        raise InvalidRequest(f"--{name} cannot be {first['input']!r}. {wanted}") from None
