@@ -71,7 +71,7 @@ def axis(name: str, label: str, models: Mapping[str, Model], field: str, prefix:
     """A list of what can vary, and chips or lines for its values. The axis of the rows may be left out."""
     choices = [(title(one), one) for one in VARIED]
     if name == "rows":
-        choices.insert(0, ("nothing else", NOTHING))
+        choices.insert(0, ("nothing", NOTHING))
     chips = _chips(models, field)
     with gr.Row(elem_classes="pair axis"):
         which = gr.Dropdown(choices, value=field, label=label, elem_id=f"{prefix}{name}", interactive=True, min_width=116)
@@ -80,7 +80,7 @@ def axis(name: str, label: str, models: Mapping[str, Model], field: str, prefix:
             value=list(FIRST.get(field, ())),
             multiselect=True,
             allow_custom_value=True,
-            label="Values",
+            label=_label(field),
             elem_id=f"{prefix}{name}-values",
             elem_classes="chips",
             interactive=True,
@@ -102,7 +102,7 @@ def faces(models: Mapping[str, Model], field: str, chips: list[str], lines: str)
     """How chips and lines look for a field: one of the two is there, with its values."""
     long = field in LINES
     return (
-        gr.update(choices=_chips(models, field), value=chips, visible=bool(field) and not long),
+        gr.update(choices=_chips(models, field), value=chips, label=_label(field), visible=bool(field) and not long),
         gr.update(value=lines, visible=long),
     )
 
@@ -121,6 +121,10 @@ def spread(field: str, chips: Any) -> list[str]:
         return [f"{value:.10g}" for value in Axis.read(field, ", ".join(typed)).values]  # type: ignore[arg-type,str-format]
     except UserError:
         return typed
+
+
+def _label(field: str) -> str:
+    return "Values, or a range: 4-40/4" if field in NUMBERS else "Values"
 
 
 def _chips(models: Mapping[str, Model], field: str) -> list[Any]:

@@ -4,6 +4,12 @@
   const feeds = [];
   const ended = (job) => ["finished", "failed", "cancelled"].includes(job.kind);
   const settle = () => feeds.forEach((feed) => feed.settle());
+  // A job as REST tells it. One that runs tells the rest of itself over the stream; one that has ended has nothing more to tell but its frames.
+  const told = (job) => {
+    const over = ended({ kind: job.state });
+    const n = job.request.steps;
+    return { ...job, kind: over ? job.state : "queued", frames: [], n, i: job.state === "finished" ? n : 0, reason: job.error || null };
+  };
   const GONE = "The studio does not know this job any more. Press Generate to start it again.";
 
   // `seen()`: whether it can be seen. `on.jobs(jobs)`: which jobs they are; `on.news(jobs)`: something happened to them; `on.lost()`: there are none.
@@ -51,15 +57,16 @@
       on.news(jobs);
     }
 
-    function start(told) {
+    function start(all) {
       const known = new Map(jobs.map((job) => [job.id, job]));
-      const same = told.length === jobs.length && told.every((job) => known.has(job.id));
+      const same = all.length === jobs.length && all.every((job) => known.has(job.id));
       if (same) return; // told again
-      jobs = told.map((job) => known.get(job.id) || { ...job, kind: "queued", frames: [], i: 0, n: job.request.steps });
+      jobs = all.map((job) => known.get(job.id) || told(job));
       on.jobs(jobs);
     }
 
     function happened(job, event) {
+      if (ended(job)) { keep(job, event); return; }
       if (event.kind === "started" && job.kind === "interrupted") job.frames = [];
       job.kind = event.kind;
       if (event.kind === "started") Object.assign(job, { i: 0, reason: null });
@@ -86,5 +93,5 @@
   }
 
   document.addEventListener("visibilitychange", settle);
-  Object.assign(stepwise, { feed, ended, settleFeeds: settle });
+  Object.assign(stepwise, { feed, ended, told, settleFeeds: settle });
 })();

@@ -126,8 +126,14 @@ stepwise.compare = (() => {
     if (!ticket) return;
     if (ticket.ask) { question(ticket.ask); return; }
     question(null);
-    if (ticket.error) form.refuse(ticket.error, ticket.field);
+    if (ticket.error) form.refuse(ticket.error, control(ticket.field));
     else if (ticket.id) { form.refuse(null); open(ticket.id); }
+  }
+
+  // What varies is set above, not in the control of its own name.
+  function control(field) {
+    const axis = ["columns", "rows"].find((name) => field && form.settings()[name] === field);
+    return axis ? `${axis}-${["prompt", "negative"].includes(field) ? "lines" : "values"}` : field;
   }
 
   function question(words) {

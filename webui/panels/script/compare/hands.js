@@ -42,7 +42,12 @@
     if (id === "compare-earlier" && value) compare.open(value);
   });
   document.addEventListener("focusin", (event) => { if (event.target.id === "compare-earlier") shelf.refresh(); });
-  document.addEventListener("input", (event) => { if (event.target.id === "compare-scrub") { if (time.playing()) time.pause(); time.move(Number(event.target.value)); } });
+  document.addEventListener("input", ({ target }) => {
+    if (target.id === "compare-divide") compare.draw();
+    if (target.id !== "compare-scrub") return;
+    if (time.playing()) time.pause();
+    time.move(Number(target.value));
+  });
   document.addEventListener("submit", (event) => {
     if (event.target.id !== "compare-add") return;
     event.preventDefault();

@@ -44,19 +44,22 @@ stepwise.look = (() => {
     stepwise.compare.draw();
   }
 
-  // For gr.ImageSlider: its value, as the only output of an event. A file of Gradio's is known by its address.
+  // For gr.ImageSlider: its value and where it is divided, as the only output of an event. A file of Gradio's is known by its address.
   function pair() {
     const file = (number) => {
       const url = view(cells()[number]).source;
       return url ? { path: url, url: url.startsWith("/") ? location.origin + url : url, orig_name: label(cells()[number]), meta: { _type: "gradio.FileData" } } : null;
     };
-    return [state.shown ? [file(state.a), file(state.b)] : null];
+    const value = state.shown ? [file(state.a), file(state.b)] : null;
+    return [{ __type__: "update", value, slider_position: Number(at("#compare-divide").value) }];
   }
 
   function paint() {
     const well = at("#compare-well");
     if (!well || !state.shown) return;
     well.dataset.look = state.look;
+    const { width, height } = cells()[0].job.request;
+    well.style.setProperty("--ratio", width / height);
     document.querySelectorAll('#compare-look input').forEach((input) => { input.checked = input.value === state.look; });
     for (const which of ["a", "b"]) paintChoice(at(`#compare-${which}`), state[which]);
     const button = at("#compare-difference");
@@ -81,8 +84,6 @@ stepwise.look = (() => {
     const { source, there, caption, sentence } = view(cell);
     const large = at("#compare-large");
     const place = at(".frame", large);
-    const { width, height } = cell.job.request;
-    large.style.setProperty("--ratio", width / height);
     if (source) show(place, source, there);
     else if (at("img", place)) { at("img", place).remove(); place.wanted = null; }
     const mark = [state.selected === state.a ? "A" : "", state.selected === state.b ? "B" : ""].join("");
@@ -94,8 +95,8 @@ stepwise.look = (() => {
   }
 
   function paintSlider() {
-    const [files] = pair();
-    const wanted = JSON.stringify(files.map((file) => file && file.url));
+    const [{ value: files, slider_position: divide }] = pair();
+    const wanted = JSON.stringify([divide, ...files.map((file) => file && file.url)]);
     if (wanted === paired || files.includes(null)) return;
     paired = wanted;
     at("#compare-pair").click();

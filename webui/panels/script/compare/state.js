@@ -1,6 +1,6 @@
 // The comparison that is shown and how it is looked at: all that the scripts of this tab share.
 stepwise.comparison = (() => {
-  const { ended } = stepwise;
+  const { ended, told } = stepwise;
   const fresh = () => ({
     selected: 0, // number of a cell, as in `shown.cells`
     a: 0,
@@ -23,10 +23,6 @@ stepwise.comparison = (() => {
     }
     return other;
   }
-
-  const told = (job) => ({
-    ...job, kind: job.state, frames: [], n: job.request.steps, i: job.state === "finished" ? job.request.steps : 0, reason: job.error || null,
-  });
 
   // Jobs as the event stream tells them.
   const follow = (jobs) => jobs.forEach((job) => state.jobs.set(job.id, job));
