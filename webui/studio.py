@@ -24,6 +24,7 @@ from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, 
 from webui.jobs.job import Job
 from webui.jobs.journal import Entry, Journal
 from webui.jobs.line import Line
+from webui.jobs.rates import Rates
 from webui.request import Request, Resolved
 from webui.settings import Settings, builtin_models
 from webui.store.store import Store
@@ -69,6 +70,8 @@ class Studio:
     def __init__(self, settings: Settings, worker: Worker, *, lasting: bool = True) -> None:
         """`lasting=False` keeps the journal in memory: for a command that ends with its pictures."""
         self.settings = settings
+        self.rates = Rates()
+        """How long steps and pictures take here, as measured."""
         self._worker = worker
         self._store = Store(settings.outputs)
         self._store.check()
@@ -117,11 +120,6 @@ class Studio:
     def status(self) -> Status:
         """How the engine is, in a word and in a sentence."""
         return self._status
-
-    @property
-    def device(self) -> str:
-        """Where the engine computes; empty until it is up."""
-        return self._status.device
 
     @property
     def slots(self) -> int:
@@ -239,11 +237,11 @@ class Studio:
             elif isinstance(report, Down):
                 self._lost(report)
             elif report.job in self._running:
+                self.rates.hear(report.job, self._running[report.job].request, report.event, len(self._running))
                 self._happened(self._running[report.job], report)
 
     def _happened(self, job: Job, told: Told) -> None:
         event = told.event
-        self.comparisons.rates.hear(self._status.device, job, event, self._running.values())
         if isinstance(event, Rendered):
             # The engine's place is free; writing to disk must not hold up the others' events.
             del self._running[job.id]

@@ -12,14 +12,16 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from webui.comparison import Cell, Comparison
-from webui.comparisons.rates import Rates
+from webui.comparisons.estimate import seconds as seconds_of
 from webui.engine import samplers
 from webui.engine.catalogue import Model, find
 from webui.errors import InvalidRequest, NotFound, StorageError, UserError
 from webui.events import Cancelled, Event, Failed, Finished
 from webui.jobs.job import Job
 from webui.jobs.journal import Entry, Journal
+from webui.jobs.rates import Rates
 from webui.request import Defaults, Request, Resolved
+from webui.settings import Settings
 from webui.store.record import Record, RecordedCell
 from webui.store.store import Store
 
@@ -29,6 +31,9 @@ MANY_CELLS = 16
 LONG = 60.0
 """More cells or more seconds than these, and the page asks before it begins."""
 
+SLOTS = 8
+"""Assumed of an engine that is not up yet."""
+
 NO_COMPARISON = "There is no such comparison."
 GONE = "The picture of this cell is gone."
 
@@ -36,9 +41,8 @@ GONE = "The picture of this cell is gone."
 class Home(Protocol):
     """What a studio gives its comparisons."""
 
-    @property
-    def device(self) -> str:
-        """Where the engine computes; empty until it is up."""
+    settings: Settings
+    rates: Rates
 
     @property
     def slots(self) -> int:
@@ -96,11 +100,11 @@ class Comparisons:
     def __init__(self, home: Home, journal: Journal, store: Store) -> None:
         self._home = home
         self._journal = journal
-        self._store = store
+        self.store = store
         self._extending = threading.Lock()
         # What is written after a job's end must not hold up the others' events.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
-        self.rates = Rates(journal.rates())
+        home.rates.recall(journal.rates(home.settings.device))
 
     def begin(self, comparison: Comparison, owner: str) -> Compared:
         """Journal a comparison and put its cells in line. A cell that cannot be run has failed from the start; the others are made.
@@ -110,9 +114,9 @@ class Comparisons:
             TooMany: the line is full.
             StorageError: the journal cannot be written.
         """
-        settled = self._settled(comparison)
-        entry = Entry(secrets.token_hex(8), owner, datetime.now().astimezone(), settled)
-        self._home.take(self._made(entry, settled.requests()), entry)
+        fixed = settled(comparison, self._home.models())
+        entry = Entry(secrets.token_hex(8), owner, datetime.now().astimezone(), fixed)
+        self._home.take(made(entry, fixed.requests(), self._home.models()), entry)
         return self._compared(entry)
 
     def extend(self, id: str, values: Sequence[Any], owner: str) -> Compared:
@@ -125,11 +129,11 @@ class Comparisons:
         with self._extending:
             entry = self._entry(id, owner)
             longer = entry.comparison.extended(values)
-            self._named(longer)
+            named(longer, self._home.models())
             before = len(entry.comparison.columns)
             new = [one for cell, one in zip(longer.cells(), longer.requests(), strict=True) if cell.column >= before]
             entry = entry._replace(comparison=longer)
-            self._home.take(self._made(entry, new), entry)
+            self._home.take(made(entry, new, self._home.models()), entry)
         return self._compared(entry)
 
     def again(self, id: str, owner: str) -> Compared:
@@ -169,10 +173,10 @@ class Comparisons:
         Raises:
             InvalidRequest, ModelError: as in `begin`.
         """
-        jobs = self._made(Entry("", "", datetime.now().astimezone(), comparison), self._settled(comparison).requests())
+        jobs = cells_of(comparison, self._home.models())
         requests = [job.request for job in jobs if not job.done]
         steps = sum(request.steps for request in requests)
-        seconds = self.rates.seconds(self._home.device, requests, self._home.slots)
+        seconds = seconds_of(self._home.rates, requests, self._home.slots or SLOTS)
         large = len(jobs) > MANY_CELLS or (seconds or 0) > LONG
         return Estimate(len(jobs), steps, seconds, large, _cost(len(jobs), len(jobs) - len(requests), steps, seconds))
 
@@ -186,14 +190,14 @@ class Comparisons:
 
     def recover(self, owner: str) -> None:
         """At the start: take up comparisons that only the folder of pictures knows, as the owner's, and write files that are missing."""
-        files = set(self._store.records())
+        files = set(self.store.records())
         for entry, finished in self._journal.comparisons():
             if self._file(entry) in files:
                 files.discard(self._file(entry))
             elif finished:
                 self._record(self._compared(entry))
         for name in sorted(files):
-            record = self._store.record(name)
+            record = self.store.record(name)
             if record is not None and self._journal.comparison(record.id) is None:
                 entry = Entry(record.id, owner, record.created, record.comparison)
                 try:
@@ -203,7 +207,7 @@ class Comparisons:
 
     def _note(self, job: Job) -> None:
         try:
-            self._journal.keep_rates(self.rates.changed())
+            self._journal.keep_rates(self._home.settings.device, self._home.rates.known(job.request.model))
             entry = self._journal.comparison(job.group)
             compared = self._compared(entry) if entry else None
             if compared is not None and compared.finished:
@@ -226,58 +230,16 @@ class Comparisons:
         except KeyError:
             raise NotFound("Some cells of this comparison are lost. Begin it anew.") from None
 
-    def _settled(self, comparison: Comparison) -> Comparison:
-        """With nothing left open that cells would have to agree on: a model's defaults may change before a column is added."""
-        self._named(comparison)
-        if comparison.varies("model"):
-            return comparison.seeded()
-        model = find(self._home.models(), comparison.request.model)
-        return comparison.of(Request.parse(comparison.request.resolve(model.defaults, model.name).model_dump()))
-
-    def _named(self, comparison: Comparison) -> None:
-        """Refuse a sampler, a schedule or a model that does not exist: that is a slip, and no result to wait for."""
-        for axis in comparison.axes:
-            for value in axis.values:
-                if axis.field == "model":
-                    find(self._home.models(), str(value))
-                elif axis.field == "sampler":
-                    samplers.named(str(value), samplers.AUTOMATIC)
-                elif axis.field == "schedule":
-                    samplers.named(next(iter(samplers.SAMPLERS)), str(value))
-
-    def _made(self, entry: Entry, requests: Sequence[Request]) -> list[Job]:
-        """The jobs of new cells; one that cannot be run has failed.
-
-        Raises:
-            InvalidRequest, ModelError: not one can be run.
-        """
-        now, jobs, refused = datetime.now().astimezone(), [], None
-        for request in requests:
-            model = find(self._home.models(), request.model)
-            resolved = request.resolve(model.defaults, model.name)
-            job = Job(uuid.uuid4().hex, entry.id, entry.owner, resolved, now)
-            try:
-                samplers.check(resolved.sampler, resolved.schedule, resolved.steps)
-            except InvalidRequest as error:
-                refused = refused or error
-                job.append(Failed(message=error.message))
-            jobs.append(job)
-        if refused is not None and all(job.done for job in jobs):
-            raise refused
-        return jobs
-
     def _file(self, entry: Entry) -> str:
-        return self._store.record_name(entry.id, entry.comparison.title, entry.created)
+        return self.store.record_name(entry.id, entry.comparison.title, entry.created)
 
     def _record(self, compared: Compared) -> None:
         """Write the file of a finished comparison that has a picture."""
-        cells = tuple(_recorded(cell, job.last) for cell, job in compared.cells)
-        if not any(cell.picture for cell in cells):
+        entry, record = compared.entry, recorded(compared)
+        if not any(cell.picture for cell in record.cells):
             return
-        entry = compared.entry
-        record = Record(id=entry.id, created=entry.created, comparison=entry.comparison, cells=cells)
         try:
-            self._store.write_record(self._file(entry), record)
+            self.store.write_record(self._file(entry), record)
         except StorageError as error:
             # The pictures and the journal have all of it; the next start tries again.
             log.warning("comparison %s is not written beside its pictures: %s", entry.id, error)
@@ -302,9 +264,69 @@ class Comparisons:
 
     def _recipe(self, cell: RecordedCell) -> Resolved | None:
         try:
-            return self._store.recipe(cell.picture) if cell.picture else None
+            return self.store.recipe(cell.picture) if cell.picture else None
         except UserError:
             return None
+
+
+def cells_of(comparison: Comparison, models: Mapping[str, Model]) -> list[Job]:
+    """The jobs that a comparison would be, row by row; nothing is begun.
+
+    Raises:
+        InvalidRequest, ModelError: a value that does not exist, or not one cell can be run.
+    """
+    fixed = settled(comparison, models)
+    return made(Entry("", "", datetime.now().astimezone(), fixed), fixed.requests(), models)
+
+
+def settled(comparison: Comparison, models: Mapping[str, Model]) -> Comparison:
+    """With nothing left open that cells would have to agree on: a model's defaults may change before a column is added."""
+    named(comparison, models)
+    if comparison.varies("model"):
+        return comparison.seeded()
+    model = find(models, comparison.request.model)
+    return comparison.of(Request.parse(comparison.request.resolve(model.defaults, model.name).model_dump()))
+
+
+def named(comparison: Comparison, models: Mapping[str, Model]) -> None:
+    """Refuse a sampler, a schedule or a model that does not exist: that is a slip, and no result to wait for."""
+    for axis in comparison.axes:
+        for value in axis.values:
+            if axis.field == "model":
+                find(models, str(value))
+            elif axis.field == "sampler":
+                samplers.named(str(value), samplers.AUTOMATIC)
+            elif axis.field == "schedule":
+                samplers.named(next(iter(samplers.SAMPLERS)), str(value))
+
+
+def made(entry: Entry, requests: Sequence[Request], models: Mapping[str, Model]) -> list[Job]:
+    """The jobs of new cells; one that cannot be run has failed.
+
+    Raises:
+        InvalidRequest, ModelError: not one can be run.
+    """
+    now, jobs, refused = datetime.now().astimezone(), [], None
+    for request in requests:
+        model = find(models, request.model)
+        resolved = request.resolve(model.defaults, model.name)
+        job = Job(uuid.uuid4().hex, entry.id, entry.owner, resolved, now)
+        try:
+            samplers.check(resolved.sampler, resolved.schedule, resolved.steps)
+        except InvalidRequest as error:
+            refused = refused or error
+            job.append(Failed(message=error.message))
+        jobs.append(job)
+    if refused is not None and all(job.done for job in jobs):
+        raise refused
+    return jobs
+
+
+def recorded(compared: Compared) -> Record:
+    """A comparison as it is written beside its pictures, and into its contact sheet."""
+    entry = compared.entry
+    cells = tuple(_recorded(cell, job.last) for cell, job in compared.cells)
+    return Record(id=entry.id, created=entry.created, comparison=entry.comparison, cells=cells)
 
 
 def _recorded(cell: Cell, last: Event) -> RecordedCell:
@@ -322,7 +344,7 @@ def _cost(cells: int, refused: int, steps: int, seconds: float | None) -> str:
     some = f"{cells} cell{'s' * (cells != 1)}, {steps} step{'s' * (steps != 1)} in all"
     cannot = f" {refused} of them cannot be run with these settings." if refused else ""
     if seconds is None:
-        return f"{some}. How long that takes is not known yet: nothing of this size has been made here with this model.{cannot}"
+        return f"{some}. How long that takes is known once a picture has been made here with this model.{cannot}"
     return f"{some}, about {_duration(seconds)} on this machine.{cannot}"
 
 

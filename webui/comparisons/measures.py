@@ -8,8 +8,11 @@ from PIL import Image
 
 from webui.errors import UserError
 
-SMALLEST = 11
-"""Pixels of a side: the window that structural similarity looks through."""
+FULL = 64
+"""Difference of a value, of 255, that is drawn in the brightest colour. Fixed, so that two maps can be held against each other."""
+
+GLOW = ((0, 0, 0), (74, 16, 110), (190, 55, 80), (250, 140, 30), (255, 255, 200))
+"""From no difference to `FULL`: dark to bright in even steps, for all kinds of colour vision."""
 
 
 class Distance(NamedTuple):
@@ -41,3 +44,19 @@ def _same_size(picture: Image.Image, other: Image.Image) -> None:
     if picture.size != other.size:
         sizes = " and ".join(f"{width} x {height}" for width, height in (picture.size, other.size))
         raise UserError(f"These pictures are {sizes} pixels. Only pictures of one size can be compared.")
+
+
+def difference(picture: Image.Image, other: Image.Image) -> Image.Image:
+    """A map of where two RGB pictures differ: each pixel by the most different of its three values.
+
+    Raises:
+        UserError: they are not of one size.
+    """
+    import numpy as np
+
+    _same_size(picture, other)
+    one, two = (np.asarray(each.convert("RGB"), dtype=np.int16) for each in (picture, other))
+    apart = np.abs(one - two).max(axis=-1).clip(0, FULL)
+    stops = np.linspace(0, FULL, len(GLOW))
+    table = np.stack([np.interp(np.arange(FULL + 1), stops, channel) for channel in np.transpose(GLOW)], axis=-1)
+    return Image.fromarray(table.round().astype(np.uint8)[apart])

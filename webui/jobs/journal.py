@@ -5,6 +5,7 @@ It holds requests and how they ended, not previews: those are on the picture's s
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import threading
@@ -17,6 +18,7 @@ from webui.comparison import Comparison
 from webui.errors import StorageError
 from webui.events import EVENT, Event
 from webui.jobs.job import Job
+from webui.jobs.rates import Kind
 from webui.request import Resolved
 
 log = logging.getLogger(__name__)
@@ -42,10 +44,11 @@ create table if not exists comparisons (
     comparison text not null
 ) without rowid;
 create table if not exists rates (
-    key     text not null,
-    rows    integer not null,
-    seconds real not null,
-    primary key (key, rows)
+    device   text not null,
+    kind     text not null,
+    together integer not null,
+    seconds  real not null,
+    primary key (device, kind, together)
 ) without rowid;
 """
 # "group" is a word of SQL's own, hence "team". A comparison's id is the group of its jobs. All of this is made where it is missing, so that
@@ -161,17 +164,19 @@ class Journal:
             rows = self._db.execute(query, (owner, owner)).fetchall()
         return [(_entry(row[:4]), bool(row[4])) for row in rows]
 
-    def rates(self) -> dict[tuple[str, int], float]:
-        """Measured seconds of one round of the step loop, by what runs and how many rows of it."""
+    def rates(self, device: str) -> dict[tuple[Kind, int], float]:
+        """What was measured on this device, as `Rates.known` says it."""
         with self._lock:
-            return {(key, rows): seconds for key, rows, seconds in self._db.execute("select * from rates")}
+            rows = self._db.execute("select kind, together, seconds from rates where device = ?", (device,)).fetchall()
+        return {(Kind(*json.loads(kind)), together): seconds for kind, together, seconds in rows}
 
-    def keep_rates(self, rates: Mapping[tuple[str, int], float]) -> None:
-        """Write rates over those that are there."""
+    def keep_rates(self, device: str, rates: Mapping[tuple[Kind, int], float]) -> None:
+        """Write what was measured over what is there."""
+        rows = [(device, json.dumps(kind), together, seconds) for (kind, together), seconds in rates.items()]
         with self._lock:
             try:
                 self._db.execute("begin immediate")
-                self._db.executemany("insert or replace into rates values (?, ?, ?)", [(*key, seconds) for key, seconds in rates.items()])
+                self._db.executemany("insert or replace into rates values (?, ?, ?, ?)", rows)
                 self._db.execute("commit")
             except sqlite3.Error as error:
                 if self._db.in_transaction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +17,10 @@ from webui.errors import InvalidRequest, NotFound
 from webui.jobs.job import Job
 from webui.request import Request
 from webui.server.answers import answer_errors
-from webui.server.bodies import object_of, request_of
 from webui.server.comparisons import comparisons
 from webui.server.docs import body_of, page_of
 from webui.server.feed import described, feed
+from webui.server.objects import an_object
 from webui.studio import BATCH_LIMIT, Studio
 
 FOREVER = "private, max-age=31536000, immutable"
@@ -60,18 +61,18 @@ def rest(studio: Studio) -> FastAPI:
     @api.post("/tokens", openapi_extra=body_of(Request))
     async def tokens(http: Http) -> dict[str, int]:
         """How many tokens a prompt has for a model, and how many fit into one window of its text encoder."""
-        request = request_of(await object_of(http))
+        request = _request(await an_object(http))
         counted = await asyncio.to_thread(studio.tokens, request.model, request.prompt)
         return {"count": counted.total, "window": counted.window, "windows": counted.windows}
 
     @api.post("/jobs", status_code=202, openapi_extra=body_of(Request, COUNT))
     async def submit(http: Http) -> dict[str, Any]:
         """Ask for pictures. All are taken, or none; what is taken is on disk before the answer."""
-        values = await object_of(http)
+        values = await an_object(http)
         count = values.pop("count", 1)
         if type(count) is not int or not 1 <= count <= BATCH_LIMIT:
             raise InvalidRequest(f"count must be a whole number from 1 to {BATCH_LIMIT}.", "count")
-        jobs = await asyncio.to_thread(studio.submit, request_of(values).series(count))
+        jobs = await asyncio.to_thread(studio.submit, _request(values).series(count))
         return {"group": jobs[0].group, "jobs": [described(job) for job in jobs]}
 
     @api.get("/jobs/{id}")
@@ -117,6 +118,11 @@ def pictures(studio: Studio) -> FastAPI:
         return FileResponse(file, headers={"Cache-Control": FOREVER, "Content-Disposition": "inline"})
 
     return api
+
+
+def _request(values: dict[str, Any]) -> Request:
+    # Through JSON once more: there a list is no tuple and a number no truth value.
+    return Request.parse_json(json.dumps(values))
 
 
 def _group(studio: Studio, group: str) -> list[Job]:

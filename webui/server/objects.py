@@ -1,4 +1,4 @@
-"""Bodies of requests, read by hand: what is wrong with them is answered in our own sentences."""
+"""JSON bodies, read strictly."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from fastapi import Request as Http
 from starlette.exceptions import HTTPException
 
 from webui.errors import InvalidRequest
-from webui.request import Request
 
 AN_OBJECT = 'Send a JSON object such as {"prompt": "a red sailboat"}.'
 
 
-async def object_of(http: Http) -> dict[str, Any]:
-    """The body as a JSON object; NaN, infinity, doubled keys and anything else that JSON does not have are refused."""
+async def an_object(http: Http) -> dict[str, Any]:
+    """The body as a JSON object; NaN, infinity, doubled keys and anything else that JSON does not have are refused.
+
+    Raises:
+        InvalidRequest, HTTPException: it is no JSON object, or does not say that it is one.
+    """
 
     def refuse(word: str) -> float:
         raise ValueError(word)
@@ -35,9 +38,3 @@ async def object_of(http: Http) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InvalidRequest(AN_OBJECT)
     return values
-
-
-def request_of(values: dict[str, Any]) -> Request:
-    """A request from such an object, refused as `Request` refuses."""
-    # Through JSON once more: there a list is no tuple and a number no truth value.
-    return Request.parse_json(json.dumps(values))
