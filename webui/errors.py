@@ -43,6 +43,13 @@ class NotFound(UserError):
     status = 404
 
 
+class NotYet(UserError):
+    """What is asked for comes of pictures that are still being made."""
+
+    code = "not_yet"
+    status = 409
+
+
 class TooMany(UserError):
     """A limit is reached: waiting jobs, pictures at once, body size."""
 

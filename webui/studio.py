@@ -15,14 +15,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from webui.comparisons.comparisons import Comparisons
 from webui.engine import samplers
 from webui.engine.catalogue import Model, find, scan
 from webui.engine.tokens import TokenCounter, Tokens
 from webui.errors import InvalidRequest, NotFound, StorageError, TooMany
 from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, Rendered, Waiting
 from webui.jobs.job import Job
-from webui.jobs.journal import Journal
+from webui.jobs.journal import Entry, Journal
 from webui.jobs.line import Line
+from webui.jobs.rates import Rates
 from webui.request import Request, Resolved
 from webui.settings import Settings, builtin_models
 from webui.store.store import Store
@@ -68,6 +70,8 @@ class Studio:
     def __init__(self, settings: Settings, worker: Worker, *, lasting: bool = True) -> None:
         """`lasting=False` keeps the journal in memory: for a command that ends with its pictures."""
         self.settings = settings
+        self.rates = Rates()
+        """How long steps and pictures take here, as measured."""
         self._worker = worker
         self._store = Store(settings.outputs)
         self._store.check()
@@ -82,12 +86,14 @@ class Studio:
         self._status = Status(state="starting", message=STARTING)
         self._saver = ThreadPoolExecutor(1, thread_name_prefix="saver")
         self._closing = threading.Event()
+        self.comparisons = Comparisons(self, self._journal, self._store)
 
     # --- life ---
 
     def start(self) -> None:
         """Start the engine and go on with what was unfinished when the studio last stopped."""
         with self._lock:
+            self.comparisons.recover(OWNER)
             for job in self._journal.unfinished():
                 self._recent[job.id] = job
                 if job.attempts >= ATTEMPTS:
@@ -102,6 +108,7 @@ class Studio:
         self._closing.set()
         self._worker.close()
         self._saver.shutdown(wait=True)
+        self.comparisons.close()
         self._journal.close()
 
     def release(self) -> None:
@@ -113,6 +120,11 @@ class Studio:
     def status(self) -> Status:
         """How the engine is, in a word and in a sentence."""
         return self._status
+
+    @property
+    def slots(self) -> int:
+        """Jobs that advance at once; 0 while the engine is not up."""
+        return self._slots
 
     # --- jobs ---
 
@@ -128,17 +140,28 @@ class Studio:
             raise InvalidRequest(f"Between 1 and {BATCH_LIMIT} pictures at once, please.", "count")
         group, now = secrets.token_hex(8), datetime.now().astimezone()
         jobs = [Job(uuid.uuid4().hex, group, owner, resolve(request, self._models), now) for request in requests]
+        self.take(jobs)
+        return jobs
+
+    def take(self, jobs: Sequence[Job], entry: Entry | None = None) -> None:
+        """Journal jobs, with the comparison that they are the cells of, and put those in line that have not ended already.
+
+        Raises:
+            TooMany: the line is full; none was taken.
+            StorageError: the journal cannot be written; none was taken.
+        """
         with self._lock:
             if len(self._line) + len(jobs) > WAITING_LIMIT:
                 raise TooMany(f"{len(self._line)} pictures are waiting already. Let some finish first.")
-            self._journal.add(jobs)
+            self._journal.add(jobs, entry)
             for job in jobs:
                 self._remember(job)
+                if job.done:
+                    continue
                 self._line.add(job)
                 if self._status.state != "ready":
                     job.append(Waiting(reason=self._status.message))
             self._dispatch()
-        return jobs
 
     def cancel(self, ids: Iterable[str], owner: str = OWNER) -> None:
         """End the owner's jobs: waiting ones at once, running ones at their next step. Unknown ones are ignored."""
@@ -214,6 +237,7 @@ class Studio:
             elif isinstance(report, Down):
                 self._lost(report)
             elif report.job in self._running:
+                self.rates.hear(report.job, self._running[report.job].request, report.event, len(self._running))
                 self._happened(self._running[report.job], report)
 
     def _happened(self, job: Job, told: Told) -> None:
@@ -278,6 +302,7 @@ class Studio:
         """Journal first, then the log: whoever reads "finished" can rely on it."""
         self._journal.ended(job, event)
         job.append(event)
+        self.comparisons.ended(job)
 
     def _remember(self, job: Job) -> None:
         self._recent[job.id] = job

@@ -90,11 +90,11 @@ def test_a_reload_in_mid_run_finds_settings_and_job_again(page: Page, studio: St
 
 def test_a_second_tab_follows_the_same_job(open_page: OpenPage) -> None:
     first = open_page()
-    steps(first, 40)
+    steps(first, 150)
     generate(first)
-    expect(first.locator(STATUS)).to_contain_text("of 40")
+    expect(first.locator(STATUS)).to_contain_text("of 150")
     second = open_page()
-    expect(second.locator(STATUS)).to_contain_text("of 40")
+    expect(second.locator(STATUS)).to_contain_text("of 150")
     second.locator("#stop").click()
     for tab in (first, second):
         expect(tab.locator(STATUS)).to_contain_text("Stopped")

@@ -11,7 +11,6 @@ import pytest
 from webui.engine.catalogue import Model
 from webui.engine.samplers import SAMPLERS
 from webui.panels.adopt import adopted
-from webui.panels.create import known, restored
 from webui.panels.follow import submit
 from webui.panels.ideas import ideas_of
 from webui.panels.part import Part, whole
@@ -20,6 +19,7 @@ from webui.panels.parts.prompt import negative, prompt
 from webui.panels.parts.sampling import offer, sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import SHAPES, shaped, size
+from webui.panels.remember import known, restored
 from webui.request import Defaults, Request
 from webui.studio import Studio
 
@@ -80,15 +80,14 @@ def test_a_schedule_stays_if_the_sampler_takes_it(sampler: str) -> None:
 
 @pytest.mark.parametrize("saved", [None, 3, [], {}, {"prompt": 5}, {"prompt": "x", "count": "many"}, {"model": "gone", "sampler": []}])
 def test_what_a_browser_kept_may_be_nonsense(saved: object, studio: Studio) -> None:
-    part = made("sampling")
-    names = [*part.components, "model", "count"]
-    assert restored([part, made("model")], names, known(studio, saved)) == [gr.skip() for _ in names]
+    parts = [made("sampling"), made("model")]
+    assert restored(parts, known(studio, saved)) == {name: gr.skip() for part in parts for name in part.components}
 
 
 def test_one_wrong_value_that_a_browser_kept_does_not_cost_the_others() -> None:
-    saved = {"prompt": "a fox", "width": 65, "height": 256, "count": 3}
-    shown = restored([made("prompt"), made("size")], ["prompt", "width", "height", "count"], saved)
-    assert shown == ["a fox", gr.skip(), gr.skip(), 3]
+    saved = {"prompt": "a fox", "width": 65, "height": 256}
+    shown = restored([made("prompt"), made("size")], saved)
+    assert shown == {"prompt": "a fox", "width": gr.skip(), "height": gr.skip()}
 
 
 def test_another_model_brings_its_defaults_and_leaves_what_was_set() -> None:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from tqdm import tqdm
 
-from webui.cli.options import Device, Models, Outputs, field, settings_of
-from webui.cli.running import running
+from webui.cli.options import Device, Models, Outputs, check_png, field, settings_of
+from webui.cli.running import running, show_progress
 from webui.engine.catalogue import scan
 from webui.errors import InvalidRequest
-from webui.events import Cancelled, Failed, Finished, Step
+from webui.events import Cancelled, Failed, Finished
 from webui.jobs.job import Job
 from webui.request import Request, help_text
 from webui.settings import Settings
@@ -56,7 +54,7 @@ def generate(
     requests = [resolve(one, scan(model_folders(settings))) for one in request.series(count)]
     with _folder(settings, output) as settings, running(settings, lasting=False) as studio:
         jobs = studio.submit(requests)
-        _show_progress(jobs)
+        show_progress(jobs)
         pictures = [_picture(studio, job, target) for job, target in zip(jobs, targets, strict=True)]
     seconds = round(time.monotonic() - began, 3)
     if as_json:
@@ -80,27 +78,8 @@ def _targets(output: Path | None, count: int) -> list[Path | None]:
     """Where the pictures go: FILE, or FILE-1, FILE-2, ... when there are several; `None` for the outputs folder."""
     if output is None:
         return [None] * count
-    if output.suffix.lower() != ".png":
-        raise InvalidRequest(f"-o must name a .png file, such as {output.with_suffix('.png').name}.")
-    if not output.absolute().parent.is_dir():
-        raise InvalidRequest(f"There is no folder {output.parent} to write to. Make it first.")
-    if output.is_dir():
-        raise InvalidRequest(f"{output} is a folder. Name a .png file.")
+    check_png(output)
     return [output] if count == 1 else [output.with_stem(f"{output.stem}-{k}") for k in range(1, count + 1)]
-
-
-def _show_progress(jobs: Sequence[Job]) -> None:
-    """A bar over all steps of all jobs, on a terminal only; returns when every job has ended."""
-    total = sum(job.request.steps for job in jobs)
-    with tqdm(total=total, unit="step", disable=not sys.stderr.isatty(), leave=False, file=sys.stderr) as bar:
-        while not all(job.done for job in jobs):
-            next(job for job in jobs if not job.done).wait(0.1)
-            bar.update(sum(_steps_done(job) for job in jobs) - bar.n)
-
-
-def _steps_done(job: Job) -> int:
-    steps = [event.i for event in job.events if isinstance(event, Step)]
-    return steps[-1] if steps else 0
 
 
 def _picture(studio: Studio, job: Job, target: Path | None) -> dict[str, object]:

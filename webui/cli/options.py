@@ -37,3 +37,17 @@ def settings_of(**given: object) -> Settings:
         name = str(first["loc"][0])
         wanted = Settings.model_fields[name].description if name in Settings.model_fields else "There is no such setting."
         raise InvalidRequest(f"--{name} cannot be {first['input']!r}. {wanted}") from None
+
+
+def check_png(output: Path) -> None:
+    """Whether a PNG can be written there.
+
+    Raises:
+        InvalidRequest: it cannot.
+    """
+    if output.suffix.lower() != ".png":
+        raise InvalidRequest(f"-o must name a .png file, such as {output.with_suffix('.png').name}.")
+    if not output.absolute().parent.is_dir():
+        raise InvalidRequest(f"There is no folder {output.parent} to write to. Make it first.")
+    if output.is_dir():
+        raise InvalidRequest(f"{output} is a folder. Name a .png file.")

@@ -43,6 +43,8 @@ class Sampler(NamedTuple):
     min_steps: int = 1
     min_steps_sigmas: int = 1
     """Fewest steps with Karras, Exponential or Beta."""
+    calls: int = 1
+    """How often a step asks the model: what a step costs."""
 
 
 MULTISTEP, SINGLESTEP = "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"
@@ -57,13 +59,13 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "DPM++ 2S": Sampler(
             SINGLESTEP, ODE | {"solver_order": 2, "final_sigmas_type": "zero", "lower_order_final": True}, SIGMAS, "sigmas"
         ),
-        "DPM++ SDE": Sampler("DPMSolverSDEScheduler", {}, ALL, "returned", converges=False),
+        "DPM++ SDE": Sampler("DPMSolverSDEScheduler", {}, ALL, "returned", converges=False, calls=2),
         "Euler": Sampler("EulerDiscreteScheduler", {}, ALL, "returned"),
         "Euler a": Sampler("EulerAncestralDiscreteScheduler", {}, (AUTOMATIC, "SGM Uniform", "Normal"), "returned", converges=False),
-        "Heun": Sampler("HeunDiscreteScheduler", {}, ALL, "returned"),
+        "Heun": Sampler("HeunDiscreteScheduler", {}, ALL, "returned", calls=2),
         "LMS": Sampler("LMSDiscreteScheduler", {}, ALL, "returned"),
-        "DPM2": Sampler("KDPM2DiscreteScheduler", {}, ALL, "returned"),
-        "DPM2 a": Sampler("KDPM2AncestralDiscreteScheduler", {}, ALL, "returned", converges=False),
+        "DPM2": Sampler("KDPM2DiscreteScheduler", {}, ALL, "returned", calls=2),
+        "DPM2 a": Sampler("KDPM2AncestralDiscreteScheduler", {}, ALL, "returned", converges=False, calls=2),
         "DDIM": Sampler("DDIMScheduler", {"set_alpha_to_one": False}, (AUTOMATIC, "SGM Uniform"), "returned"),
         "DDPM": Sampler("DDPMScheduler", {}, (AUTOMATIC, "SGM Uniform", "Normal"), "returned", converges=False),
         "PLMS": Sampler(
@@ -78,16 +80,25 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
 )
 
 
+def named(sampler: str, schedule: str) -> None:
+    """Whether there are such a sampler and such a schedule.
+
+    Raises:
+        InvalidRequest: there are not; the sentence lists what there is.
+    """
+    if sampler not in SAMPLERS:
+        raise InvalidRequest(f"There is no sampler called {sampler!r}. There are: {', '.join(SAMPLERS)}.", "sampler")
+    if schedule not in SCHEDULES:
+        raise InvalidRequest(f"There is no schedule called {schedule!r}. There are: {', '.join(SCHEDULES)}.", "schedule")
+
+
 def check(sampler: str, schedule: str, steps: int) -> None:
     """Whether these three go together.
 
     Raises:
         InvalidRequest: they do not; the sentence says what does.
     """
-    if sampler not in SAMPLERS:
-        raise InvalidRequest(f"There is no sampler called {sampler!r}. There are: {', '.join(SAMPLERS)}.", "sampler")
-    if schedule not in SCHEDULES:
-        raise InvalidRequest(f"There is no schedule called {schedule!r}. There are: {', '.join(SCHEDULES)}.", "schedule")
+    named(sampler, schedule)
     row = SAMPLERS[sampler]
     if schedule not in row.schedules:
         raise InvalidRequest(f"{sampler} does not work with the schedule {schedule}. It takes: {', '.join(row.schedules)}.", "schedule")

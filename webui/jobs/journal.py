@@ -5,16 +5,23 @@ It holds requests and how they ended, not previews: those are on the picture's s
 
 from __future__ import annotations
 
+import json
+import logging
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
+from webui.comparison import Comparison
 from webui.errors import StorageError
 from webui.events import EVENT, Event
 from webui.jobs.job import Job
+from webui.jobs.rates import Kind
 from webui.request import Resolved
+
+log = logging.getLogger(__name__)
 
 SCHEMA = """
 create table if not exists jobs (
@@ -30,10 +37,33 @@ create table if not exists jobs (
 create index if not exists unfinished on jobs (number) where ending is null;
 create index if not exists of_owner on jobs (owner, number);
 create index if not exists of_group on jobs (team);
+create table if not exists comparisons (
+    id         text primary key,
+    owner      text not null,
+    created    text not null,
+    comparison text not null
+) without rowid;
+create table if not exists rates (
+    device   text not null,
+    kind     text not null,
+    together integer not null,
+    seconds  real not null,
+    primary key (device, kind, together)
+) without rowid;
 """
-# "group" is a word of SQL's own, hence "team".
+# "group" is a word of SQL's own, hence "team". A comparison's id is the group of its jobs. All of this is made where it is missing, so that
+# a journal from before there were comparisons opens as it is.
 
 COLUMNS = "id, team, owner, created, request, attempts, ending"
+
+
+class Entry(NamedTuple):
+    """A comparison as it was asked for; its cells are the jobs of the group `id`."""
+
+    id: str
+    owner: str
+    created: datetime
+    comparison: Comparison
 
 
 class Journal:
@@ -66,17 +96,27 @@ class Journal:
         except (OSError, sqlite3.DatabaseError) as error:
             raise StorageError(f"{where} cannot be opened: {error}.") from None
 
-    def add(self, jobs: Iterable[Job]) -> None:
-        """Write new jobs, all or none. When this returns they survive a power cut.
+    def add(self, jobs: Iterable[Job], entry: Entry | None = None) -> None:
+        """Write new jobs, all or none, and the comparison that they belong to. When this returns they survive a power cut.
+
+        A job that has ended already is written with its end: a cell that cannot be run, a picture that was found again.
 
         Raises:
             StorageError: the disk does not take them; nothing was written.
         """
-        rows = [(job.id, job.group, job.owner, job.created.isoformat(), job.request.model_dump_json(), job.attempts) for job in jobs]
+        rows = [
+            (job.id, job.group, job.owner, job.created.isoformat(), job.request.model_dump_json(), job.attempts, _ending(job))
+            for job in jobs
+        ]
         with self._lock:
             try:
                 self._db.execute("begin immediate")
-                self._db.executemany("insert into jobs (id, team, owner, created, request, attempts) values (?, ?, ?, ?, ?, ?)", rows)
+                self._db.executemany(f"insert into jobs ({COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)", rows)
+                if entry is not None:
+                    self._db.execute(
+                        "insert into comparisons values (?, ?, ?, ?) on conflict (id) do update set comparison = excluded.comparison",
+                        (entry.id, entry.owner, entry.created.isoformat(), entry.comparison.model_dump_json()),
+                    )
                 self._db.execute("commit")
             except sqlite3.Error as error:
                 if self._db.in_transaction:
@@ -104,10 +144,44 @@ class Journal:
         return self._read("where team = ? order by number", group)
 
     def latest(self, owner: str) -> str | None:
-        """The group that `owner` submitted last."""
+        """The group that `owner` submitted last; comparisons aside."""
+        latest = "select team from jobs where owner = ? and team not in (select id from comparisons) order by number desc limit 1"
         with self._lock:
-            row = self._db.execute("select team from jobs where owner = ? order by number desc limit 1", (owner,)).fetchone()
+            row = self._db.execute(latest, (owner,)).fetchone()
         return row and str(row[0])
+
+    def comparison(self, id: str) -> Entry | None:
+        """One comparison."""
+        with self._lock:
+            row = self._db.execute("select * from comparisons where id = ?", (id,)).fetchone()
+        return row and _entry(row)
+
+    def comparisons(self, owner: str | None = None) -> list[tuple[Entry, bool]]:
+        """The owner's comparisons, or everybody's, newest first, and whether every cell has ended."""
+        ended = "not exists (select 1 from jobs where team = comparisons.id and ending is null)"
+        query = f"select *, {ended} from comparisons where owner = ? or ? is null order by julianday(created) desc, id"
+        with self._lock:
+            rows = self._db.execute(query, (owner, owner)).fetchall()
+        return [(_entry(row[:4]), bool(row[4])) for row in rows]
+
+    def rates(self, device: str) -> dict[tuple[Kind, int], float]:
+        """What was measured on this device, as `Rates.known` says it."""
+        with self._lock:
+            rows = self._db.execute("select kind, together, seconds from rates where device = ?", (device,)).fetchall()
+        return {(Kind(*json.loads(kind)), together): seconds for kind, together, seconds in rows}
+
+    def keep_rates(self, device: str, rates: Mapping[tuple[Kind, int], float]) -> None:
+        """Write what was measured over what is there."""
+        rows = [(device, json.dumps(kind), together, seconds) for (kind, together), seconds in rates.items()]
+        with self._lock:
+            try:
+                self._db.execute("begin immediate")
+                self._db.executemany("insert or replace into rates values (?, ?, ?, ?)", rows)
+                self._db.execute("commit")
+            except sqlite3.Error as error:
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
+                log.warning("what was measured is not kept: %s", error)
 
     def close(self) -> None:
         """Close the file; the journal is not usable afterwards."""
@@ -122,6 +196,15 @@ class Journal:
         with self._lock:
             rows = self._db.execute(f"select {COLUMNS} from jobs {where}", values).fetchall()
         return [_job(row) for row in rows]
+
+
+def _ending(job: Job) -> str | None:
+    return job.last.model_dump_json() if job.done else None
+
+
+def _entry(row: tuple[str, str, str, str]) -> Entry:
+    id, owner, created, comparison = row
+    return Entry(id, owner, datetime.fromisoformat(created), Comparison.model_validate_json(comparison))
 
 
 def _job(row: tuple[str, str, str, str, str, int, str | None]) -> Job:

@@ -10,6 +10,12 @@ import gradio as gr
 from webui.panels.part import whole
 from webui.panels.parts.sampling import offer
 from webui.request import Defaults
+from webui.studio import Studio
+
+
+def defaults_of(studio: Studio, name: str) -> Defaults:
+    """The defaults of a model; the default model's where it is gone."""
+    return studio.models().get(name, studio.default_model()).defaults
 
 
 def adopted(before: Defaults, after: Defaults, values: Mapping[str, Any]) -> dict[str, Any]:

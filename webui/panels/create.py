@@ -10,22 +10,18 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from webui.engine.samplers import SAMPLERS
-from webui.errors import UserError
 from webui.panels import follow
-from webui.panels.adopt import adopted
+from webui.panels.adopt import adopted, defaults_of
 from webui.panels.ideas import ideas, ideas_of
 from webui.panels.part import Part
 from webui.panels.parts.model import model
 from webui.panels.parts.prompt import negative, prompt
-from webui.panels.parts.sampling import offer, sampling
+from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import SHAPES, shaped, size
+from webui.panels.remember import AT_ONCE, QUIET, fields, kept, known, restored
 from webui.request import Defaults, Request, help_text
 from webui.studio import Studio
-
-REMEMBERED: dict[str, Any] = {"storage_key": "stepwise-create", "secret": "settings are no secret"}
-"""Fixed, or a restart of the studio would forget what the browser kept."""
 
 STAGE = '<div class="stage" data-count="0"><p class="hint">Your picture appears here, and every step on its way.</p></div>'
 STATUS = """<div id="status-text"></div><div id="status-detail"></div><div id="status-file"></div>
@@ -34,10 +30,6 @@ STATUS = """<div id="status-text"></div><div id="status-detail"></div><div id="s
 STRIP = """<div class="strip" role="listbox" aria-label="Steps" tabindex="0"></div>
 <input class="scrub" type="range" min="0" max="0" value="0" aria-label="Show step" disabled>"""
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-AT_ONCE: dict[str, Any] = {"queue": False, "preprocess": False, **QUIET}
-"""Values come as the browser sends them: `Request` judges them in our own sentences, where Gradio would answer with an error of its own."""
-
 
 def create(studio: Studio) -> None:
     """Lay out the tab and wire it."""
@@ -45,10 +37,11 @@ def create(studio: Studio) -> None:
     with gr.Row(elem_id="create", elem_classes="studio"):
         with gr.Column(elem_classes="compose"):
             words = prompt(chosen.ideas[0] if chosen.ideas else "")
-            gr.HTML('<div id="tokens"></div>', padding=False)
+            gr.HTML('<div id="tokens" class="tokens"></div>', padding=False)
             with gr.Row(elem_classes="actions"):
                 generate = gr.Button("Generate", variant="primary", elem_id="generate")
-                gr.Button("Stop", elem_id="stop", elem_classes="quiet")
+                gr.Button("Stop", elem_id="stop")
+                compare = gr.Button("Compare", elem_id="to-compare")
             chips = ideas(chosen, max(len(one.ideas) for one in studio.models().values()), words.components["prompt"])
         with gr.Column(elem_classes="view"):
             gr.HTML(STAGE, elem_id="preview", padding=False)
@@ -62,6 +55,7 @@ def create(studio: Studio) -> None:
     controls = {name: control for part in parts for name, control in part.components.items()} | {"count": count}
     applied = gr.Textbox(chosen.name, visible=False)
     _press(studio, parts, controls, generate)
+    compare.click(None, None, None, js="() => stepwise.compare.take(stepwise.create.settings())", **QUIET)
     _remember(studio, parts, controls, chips, applied)
     _adopt(studio, controls, chips, applied)
     for name, button in shapes.items():
@@ -76,7 +70,7 @@ def _shapes() -> dict[str, gr.Button]:
 
 def _outline(studio: Studio, shape: str, name: str) -> tuple[int, int]:
     """Width and height of a shape for the chosen model."""
-    return shaped(_defaults(studio, name), shape)
+    return shaped(defaults_of(studio, name), shape)
 
 
 def _press(studio: Studio, parts: list[Part], controls: Mapping[str, Component], generate: gr.Button) -> None:
@@ -84,32 +78,33 @@ def _press(studio: Studio, parts: list[Part], controls: Mapping[str, Component],
     ticket = gr.JSON(visible=False)
 
     def press(*values: Any) -> tuple[dict[str, Any], Any]:
-        return follow.submit(studio, lambda given: read(parts, given), dict(zip(controls, values, strict=True)))
+        return follow.submit(studio, lambda given: fields(parts, given), dict(zip(controls, values, strict=True)))
 
     pressed = generate.click(press, list(controls.values()), [ticket, controls["seed"]], **AT_ONCE)
-    pressed.success(None, ticket, None, js="(ticket) => stepwise.follow(ticket)", **QUIET)
-    pressed.failure(None, None, None, js="() => stepwise.unanswered()", **QUIET)
+    pressed.success(None, ticket, None, js="(ticket) => stepwise.create.follow(ticket)", **QUIET)
+    pressed.failure(None, None, None, js="() => stepwise.create.unanswered()", **QUIET)
 
 
 def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Component], chips: list[Component], applied: Component) -> None:
     """Settings and the running job survive a reload."""
-    names, boxes = list(controls), list(controls.values())
+    boxes = list(controls.values())
     ticket = gr.JSON(visible=False)
-    kept = gr.BrowserState({}, **REMEMBERED)
+    state = kept("create", controls)
 
     def arrive(saved: Any) -> list[Any]:
         saved = known(studio, saved)
         chosen = saved.get("model", studio.default_model().name)
-        return [*restored(parts, names, saved), *ideas_of(studio.models()[chosen], len(chips)), chosen, follow.latest(studio)]
+        shown = restored(parts, saved)
+        count = saved["count"] if type(saved.get("count")) in (int, float) else gr.skip()
+        return [*shown.values(), count, *ideas_of(studio.models()[chosen], len(chips)), chosen, follow.latest(studio)]
 
-    for control in boxes:
-        # In the browser alone: nothing travels while somebody types.
-        control.change(None, boxes, kept, js=f"(...values) => stepwise.remember({json.dumps(names)}, values)", **QUIET)  # type: ignore[attr-defined]
     page = gr.context.Context.root_block
     assert page is not None
-    arrived = page.load(arrive, kept, [*boxes, *chips, applied, ticket], queue=False, **QUIET)
+    arrived = page.load(arrive, state, [*boxes, *chips, applied, ticket], queue=False, **QUIET)
     helps = json.dumps({name: help_text(name) for name in Request.model_fields})
-    script = f"(ticket, ...values) => stepwise.arrive(ticket, {json.dumps(names)}, values, {helps})"
+    script = (
+        f"(ticket, ...values) => {{ stepwise.create.arrive(ticket, {json.dumps(list(controls))}, values, {helps}); stepwise.arrive(); }}"
+    )
     arrived.then(None, [ticket, *boxes], None, js=script, **QUIET)
 
 
@@ -119,48 +114,8 @@ def _adopt(studio: Studio, controls: Mapping[str, Component], chips: list[Compon
     def adopt(before: str, *values: Any) -> list[Any]:
         shown = dict(zip(controls, values, strict=True))
         name = shown["model"]
-        updates = adopted(_defaults(studio, before), _defaults(studio, name), shown)
+        updates = adopted(defaults_of(studio, before), defaults_of(studio, name), shown)
         return [*(updates[field] for field in updates), *ideas_of(studio.models()[name], len(chips)), name]
 
     outputs = [*(controls[field] for field in Defaults.model_fields), *chips, applied]
     controls["model"].input(adopt, [applied, *controls.values()], outputs, **AT_ONCE)  # type: ignore[attr-defined]
-
-
-def _defaults(studio: Studio, name: str) -> Defaults:
-    return studio.models().get(name, studio.default_model()).defaults
-
-
-def read(parts: list[Part], values: Mapping[str, Any]) -> dict[str, Any]:
-    """All fields of a request from the values of the controls."""
-    fields: dict[str, Any] = {}
-    for part in parts:
-        fields |= part.read(values)
-    return fields
-
-
-def known(studio: Studio, saved: Any) -> dict[str, Any]:
-    """What the browser kept, without the names of a model or a sampler that exists no longer."""
-    kept = dict(saved) if isinstance(saved, dict) else {}
-    there = {"model": list(studio.models()), "sampler": list(SAMPLERS)}
-    return {name: value for name, value in kept.items() if value in there.get(name, [value])}
-
-
-def restored(parts: list[Part], names: list[str], saved: Mapping[str, Any]) -> list[Any]:
-    """What each control shows after a reload: what the browser kept, group by group, where it still makes sense."""
-    shown: dict[str, Any] = {name: gr.skip() for name in names}
-    for part in parts:
-        if not set(part.components) <= set(saved):
-            continue
-        try:
-            request = Request.parse(part.read(saved))
-        except UserError:
-            continue
-        shown |= part.show(request)
-        if "schedule" in part.components:
-            shown["schedule"] = offer(request.sampler or "", request.schedule or "")
-        if "seed" in part.components:
-            # A new seed each time is no field of a request; the last one is shown all the same.
-            shown |= {"seed": saved["seed"], "seed-mode": saved["seed-mode"]}
-    if type(saved.get("count")) in (int, float):
-        shown["count"] = saved["count"]
-    return list(shown.values())

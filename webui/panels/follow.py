@@ -22,23 +22,39 @@ COUNT_LIMIT = 8
 """Most pictures of one press."""
 
 
-def submit(studio: Studio, read: Callable[[Mapping[str, Any]], dict[str, Any]], values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    """A ticket for the page's script, and the seed to show: `{"group"}` or `{"error", "field"}`."""
+Ticket = dict[str, Any]
+"""What the page's script gets: something to follow, or `{"error", "field"}`."""
+
+
+def ticket(ask: Callable[[], Ticket]) -> Ticket:
+    """What `ask` returns; what it raises is a sentence, and a bug's details are in the log under the id that the sentence says."""
     try:
+        return ask()
+    except UserError as error:
+        return {"error": error.message, "field": error.field}
+    except Exception as error:
+        id = uuid.uuid4().hex[:8]
+        log.error("error %s", id, exc_info=error)
+        return {"error": f"Something went wrong in the studio. The log has the details under {id}.", "field": None}
+
+
+def submit(studio: Studio, read: Callable[[Mapping[str, Any]], dict[str, Any]], values: Mapping[str, Any]) -> tuple[Ticket, Any]:
+    """A ticket for the page's script, and the seed to show: `{"group"}` or `{"error", "field"}`."""
+    seed = values["seed"]
+
+    def ask() -> Ticket:
+        nonlocal seed
         count = whole(values["count"])
         if type(count) is not int or not 1 <= count <= COUNT_LIMIT:
             raise InvalidRequest(f"Pictures must be a whole number from 1 to {COUNT_LIMIT}.", "count")
         jobs = studio.submit(Request.parse(read(values)).series(count))
-    except UserError as error:
-        return {"error": error.message, "field": error.field}, values["seed"]
-    except Exception as error:
-        id = uuid.uuid4().hex[:8]
-        log.error("error %s", id, exc_info=error)
-        return {"error": f"Something went wrong in the studio. The log has the details under {id}.", "field": None}, values["seed"]
-    return {"group": jobs[0].group}, jobs[0].request.seed
+        seed = jobs[0].request.seed
+        return {"group": jobs[0].group}
+
+    return ticket(ask), seed
 
 
-def latest(studio: Studio) -> dict[str, Any]:
+def latest(studio: Studio) -> Ticket:
     """The ticket of what was submitted last: a reload or a second tab follows it again."""
     jobs = studio.latest()
     return {"group": jobs[0].group} if jobs else {}

@@ -8,10 +8,11 @@ from typing import Any
 
 import gradio as gr
 
+from webui.panels.compare import compare
 from webui.panels.create import create
 from webui.studio import Studio
 
-PANELS: dict[str, Callable[[Studio], None]] = {"Create": create}
+PANELS: dict[str, Callable[[Studio], None]] = {"Create": create, "Compare": compare}
 """Tab -> what lays it out."""
 
 HERE = Path(__file__).parent
@@ -22,6 +23,14 @@ ACCENT = gr.themes.Color(
     c600="#c8450f", c700="#a1350d", c800="#7e2c11", c900="#672711", c950="#381107",
 )  # fmt: skip
 """The one colour of the page; everything else is grey, since colour is judged beside it."""
+
+STYLES = ("page.css", "compare.css")
+SCRIPTS = (
+    "base.js", "feed.js", "tabs.js", "masthead.js", "keys.js", "form.js", "create.js",
+    "compare/state.js", "compare/sheet.js", "compare/lens.js", "compare/time.js", "compare/look.js", "compare/curve.js", "compare/shelf.js",
+    "compare/compare.js", "compare/hands.js", "arrive.js",
+)  # fmt: skip
+"""In the order in which they are loaded: each uses only what stands before it."""
 
 SYSTEM = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 
@@ -50,6 +59,7 @@ def look() -> dict[str, Any]:
         radius_size="sm",
     )
     # In the head: rules for what is outside of Gradio's own container do not apply when they are given as `css`.
-    style, script = ((HERE / name).read_text() for name in ("page.css", "page.js"))
+    style = "".join((HERE / "style" / name).read_text() for name in STYLES)
+    script = "".join((HERE / "script" / name).read_text() for name in SCRIPTS)
     viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
     return {"theme": theme, "head": f"{viewport}<style>{style}</style><script>{script}</script>"}

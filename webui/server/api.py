@@ -10,7 +10,6 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi import Request as Http
 from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
-from starlette.exceptions import HTTPException
 
 from webui import __version__
 from webui.engine.samplers import SAMPLERS, SCHEDULES
@@ -18,14 +17,14 @@ from webui.errors import InvalidRequest, NotFound
 from webui.jobs.job import Job
 from webui.request import Request
 from webui.server.answers import answer_errors
+from webui.server.comparisons import comparisons
 from webui.server.docs import body_of, page_of
 from webui.server.feed import described, feed
+from webui.server.objects import an_object
 from webui.studio import BATCH_LIMIT, Studio
 
 FOREVER = "private, max-age=31536000, immutable"
 """A picture never changes under its name."""
-
-AN_OBJECT = 'Send a JSON object such as {"prompt": "a red sailboat"}.'
 
 COUNT = {"count": {"type": "integer", "minimum": 1, "maximum": BATCH_LIMIT, "default": 1, "description": "Pictures, of seeds one apart."}}
 
@@ -62,14 +61,14 @@ def rest(studio: Studio) -> FastAPI:
     @api.post("/tokens", openapi_extra=body_of(Request))
     async def tokens(http: Http) -> dict[str, int]:
         """How many tokens a prompt has for a model, and how many fit into one window of its text encoder."""
-        request = _request(await _object(http))
+        request = _request(await an_object(http))
         counted = await asyncio.to_thread(studio.tokens, request.model, request.prompt)
         return {"count": counted.total, "window": counted.window, "windows": counted.windows}
 
     @api.post("/jobs", status_code=202, openapi_extra=body_of(Request, COUNT))
     async def submit(http: Http) -> dict[str, Any]:
         """Ask for pictures. All are taken, or none; what is taken is on disk before the answer."""
-        values = await _object(http)
+        values = await an_object(http)
         count = values.pop("count", 1)
         if type(count) is not int or not 1 <= count <= BATCH_LIMIT:
             raise InvalidRequest(f"count must be a whole number from 1 to {BATCH_LIMIT}.", "count")
@@ -104,6 +103,7 @@ def rest(studio: Studio) -> FastAPI:
         studio.cancel([job.id for job in jobs])
         return {"jobs": [described(job) for job in jobs]}
 
+    api.include_router(comparisons(studio), prefix="/comparisons")
     return api
 
 
@@ -118,29 +118,6 @@ def pictures(studio: Studio) -> FastAPI:
         return FileResponse(file, headers={"Cache-Control": FOREVER, "Content-Disposition": "inline"})
 
     return api
-
-
-async def _object(http: Http) -> dict[str, Any]:
-    """The body as a JSON object; NaN, infinity, doubled keys and anything else that JSON does not have are refused."""
-
-    def refuse(word: str) -> float:
-        raise ValueError(word)
-
-    def single(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({key for key, _ in pairs}) < len(pairs):
-            raise ValueError("doubled key")
-        return dict(pairs)
-
-    if http.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise HTTPException(415, "Send JSON, with the header Content-Type: application/json.")
-    try:
-        values = json.loads(await http.body(), parse_constant=refuse, object_pairs_hook=single)
-        json.dumps(values, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        raise InvalidRequest(AN_OBJECT) from None
-    if not isinstance(values, dict):
-        raise InvalidRequest(AN_OBJECT)
-    return values
 
 
 def _request(values: dict[str, Any]) -> Request:

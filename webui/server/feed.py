@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from webui.errors import UserError
-from webui.events import Event, Finished, Started, Step
+from webui.events import Event, Failed, Finished, Started, Step
 from webui.jobs.job import Job
 from webui.studio import Studio
 
@@ -31,6 +31,8 @@ def described(job: Job) -> dict[str, Any]:
     """A job as REST shows it."""
     last = job.last
     shown = {"id": job.id, "group": job.group, "state": last.kind, "request": job.request.model_dump()}
+    if isinstance(last, Failed):
+        shown["error"] = last.message
     return shown | ({"picture": last.picture, "seconds": last.seconds} if isinstance(last, Finished) else {})
 
 

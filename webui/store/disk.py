@@ -50,6 +50,26 @@ def place(folder: Path, files: Mapping[str, bytes]) -> None:
         undo.pop_all()
 
 
+def replace(folder: Path, name: str, content: bytes) -> None:
+    """Write a file over the one of its name, if there is one: whoever looks sees the old one or the new one, whole.
+
+    Not safe between threads that write the same name.
+
+    Raises:
+        OSError: the disk refused; the old one is still there.
+    """
+    temporary = folder / f".{name}{SAVING}"
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / name)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(folder)
+
+
 @contextmanager
 def _written(path: Path, content: bytes) -> Iterator[Path]:
     """A new file with this content, on the disk; it is gone afterwards."""

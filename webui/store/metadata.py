@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, BinaryIO
 
 from PIL.PngImagePlugin import PngInfo
+from pydantic import ValidationError
 
 from webui import __version__
 from webui.errors import UserError
@@ -14,13 +15,16 @@ from webui.request import Defaults, Resolved
 from webui.store import infotext
 from webui.store.chunks import texts
 from webui.store.provenance import XMP
+from webui.store.record import Record
 
 KEYWORD = "stepwise"
+COMPARISON = "stepwise-comparison"
 PARAMETERS = "parameters"
 VERSION = 1
 """Of the JSON. It rises when a reader that does not know a new field would make another picture."""
 
 NO_SETTINGS = "This PNG holds no settings. Editors and some websites remove them; choose the file as it was saved."
+NO_COMPARISON = "This PNG is no contact sheet of a comparison. Choose the sheet as it was saved."
 UNREADABLE = "The settings in this PNG are damaged and cannot be read. Choose another copy of it."
 NEWER = "This picture was made by a newer version of Stepwise. Update this one to read its settings."
 
@@ -38,6 +42,35 @@ def write(request: Resolved, seconds: float, at: datetime) -> PngInfo:
     info.add_text(PARAMETERS, infotext.write(request))
     info.add_itxt("XML:com.adobe.xmp", XMP)
     return info
+
+
+def write_comparison(record: Record) -> PngInfo:
+    """The text chunks of a contact sheet: the comparison with its settings and the names of its pictures."""
+    info = write_description(record.comparison.title)
+    info.add_text(COMPARISON, record.model_dump_json())
+    return info
+
+
+def write_description(words: str) -> PngInfo:
+    """The text chunks of what was drawn from pictures: what it shows, and where it comes from."""
+    info = PngInfo()
+    info.add_itxt("Description", words)
+    info.add_itxt("XML:com.adobe.xmp", XMP)
+    return info
+
+
+def comparison(png: BinaryIO) -> Record:
+    """The comparison that a contact sheet shows.
+
+    Raises:
+        UserError: it is not a PNG, it is damaged, or it is no contact sheet.
+    """
+    for _, text in texts(png, (COMPARISON,)):
+        try:
+            return Record.model_validate_json(text)
+        except ValidationError:
+            raise UserError(UNREADABLE) from None
+    raise UserError(NO_COMPARISON)
 
 
 def recipe(png: BinaryIO) -> Resolved:

@@ -15,9 +15,10 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from webui.errors import NotFound, StorageError
+from webui.errors import NotFound, StorageError, UserError
 from webui.request import Resolved
 from webui.store import disk, metadata, sheet
+from webui.store.record import ENDING, Record
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +129,39 @@ class Store:
         except NotFound:
             return ()
         return sheet.split(file.read_bytes())
+
+    def record_name(self, id: str, prompt: str, created: datetime) -> str:
+        """Where the file of a comparison is, below `outputs/`."""
+        return f"{created:%Y-%m-%d}/{created:%H%M%S}-{id[:4]}-{slug(prompt)}{ENDING}"
+
+    def write_record(self, name: str, record: Record) -> None:
+        """Keep a comparison beside its pictures, over what was written of it before. Not safe between threads.
+
+        Raises:
+            StorageError: it cannot be written now.
+        """
+        content = record.model_dump_json(indent=1).encode()
+        day, _, file = name.partition("/")
+        try:
+            self._room(len(content))
+            self._day(day)
+            disk.replace(self.outputs / day, file, content)
+        except OSError as error:
+            raise StorageError(_reason(error, self.outputs.name)) from error
+
+    def records(self) -> list[str]:
+        """The files of all comparisons that are there, below `outputs/`."""
+        return sorted(
+            f"{file.parent.name}/{file.name}" for file in self.outputs.glob(f"*/[!.]*{ENDING}") if disk.DAY.fullmatch(file.parent.name)
+        )
+
+    def record(self, name: str) -> Record | None:
+        """One of `records()`, or `None` if it is not what it should be."""
+        try:
+            return Record.model_validate_json((self.outputs / name).read_bytes())
+        except (OSError, ValueError, UserError) as error:
+            log.warning("%s is not understood and left aside: %s", name, error)
+            return None
 
     def _room(self, size: int) -> None:
         usage = shutil.disk_usage(self.outputs)

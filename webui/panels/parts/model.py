@@ -11,7 +11,7 @@ from webui.panels.part import Part, plain
 from webui.request import title
 
 
-def model(models: Mapping[str, Model], chosen: str) -> Part:
+def model(models: Mapping[str, Model], chosen: str, prefix: str = "") -> Part:
     """A list of the models by their titles."""
     choices = [(entry.title, name) for name, entry in models.items()]
-    return plain({"model": gr.Dropdown(choices, value=chosen, label=title("model"), elem_id="model", interactive=True)})
+    return plain({"model": gr.Dropdown(choices, value=chosen, label=title("model"), elem_id=f"{prefix}model", interactive=True)})

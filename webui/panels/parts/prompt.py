@@ -8,8 +8,8 @@ from webui.panels.part import Part, plain
 from webui.request import PROMPT_LENGTH, help_text, title
 
 
-def prompt(first: str) -> Part:
-    """The prompt; `first` is what it says before anybody has typed."""
+def prompt(first: str, prefix: str = "") -> Part:
+    """The prompt; `first` is what it says before anybody has typed. `prefix` begins the ids of a tab's controls."""
     box = gr.Textbox(
         first,
         label=title("prompt"),
@@ -17,13 +17,13 @@ def prompt(first: str) -> Part:
         lines=3,
         max_lines=8,
         max_length=PROMPT_LENGTH,
-        elem_id="prompt",
+        elem_id=f"{prefix}prompt",
         interactive=True,
     )
     return plain({"prompt": box})
 
 
-def negative() -> Part:
+def negative(prefix: str = "") -> Part:
     """The negative prompt."""
     box = gr.Textbox(
         label=title("negative"),
@@ -31,7 +31,7 @@ def negative() -> Part:
         lines=1,
         max_lines=4,
         max_length=PROMPT_LENGTH,
-        elem_id="negative",
+        elem_id=f"{prefix}negative",
         interactive=True,
     )
     return plain({"negative": box})

@@ -11,21 +11,23 @@ from webui.panels.part import Part, plain
 from webui.request import Defaults, bounds, title
 
 
-def sampling(defaults: Defaults) -> Part:
+def sampling(defaults: Defaults, prefix: str = "") -> Part:
     """Two sliders and two lists; the second offers only what the first takes."""
-    steps = gr.Slider(*bounds("steps"), defaults.steps, step=1, label=title("steps"), elem_id="steps", interactive=True, buttons=[])
+    steps = gr.Slider(
+        *bounds("steps"), defaults.steps, step=1, label=title("steps"), elem_id=f"{prefix}steps", interactive=True, buttons=[]
+    )
     guidance = gr.Slider(
-        *bounds("guidance"), defaults.guidance, step=0.5, label=title("guidance"), elem_id="guidance", interactive=True, buttons=[]
+        *bounds("guidance"), defaults.guidance, step=0.5, label=title("guidance"), elem_id=f"{prefix}guidance", interactive=True, buttons=[]
     )
     with gr.Row(elem_classes="pair"):
         sampler = gr.Dropdown(
-            list(SAMPLERS), value=defaults.sampler, label=title("sampler"), elem_id="sampler", interactive=True, min_width=120
+            list(SAMPLERS), value=defaults.sampler, label=title("sampler"), elem_id=f"{prefix}sampler", interactive=True, min_width=120
         )
         schedule = gr.Dropdown(
             list(_schedules(defaults.sampler)),
             value=defaults.schedule,
             label=title("schedule"),
-            elem_id="schedule",
+            elem_id=f"{prefix}schedule",
             interactive=True,
             min_width=120,
         )

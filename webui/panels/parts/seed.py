@@ -13,11 +13,11 @@ from webui.request import Request, title
 NEW, KEEP = "New each time", "Keep"
 
 
-def seed() -> Part:
+def seed(prefix: str = "") -> Part:
     """A number that shows the seed of the last picture, and whether the next one keeps it."""
     with gr.Row(elem_classes="pair"):
-        number = gr.Number(None, label=title("seed"), precision=0, minimum=0, elem_id="seed", interactive=True, min_width=110)
-        mode = gr.Radio([NEW, KEEP], value=NEW, label="Next seed", elem_id="seed-mode", interactive=True, min_width=150)
+        number = gr.Number(None, label=title("seed"), precision=0, minimum=0, elem_id=f"{prefix}seed", interactive=True, min_width=110)
+        mode = gr.Radio([NEW, KEEP], value=NEW, label="Next seed", elem_id=f"{prefix}seed-mode", interactive=True, min_width=150)
     # Whoever types a seed means to use it.
     number.input(None, None, mode, js=f"() => {KEEP!r}", show_progress="hidden")
     return Part({"seed": number, "seed-mode": mode}, _read, _show)

@@ -20,7 +20,7 @@ def shaped(defaults: Defaults, shape: str) -> tuple[int, int]:
     return max(64, round(defaults.width * across / GRAIN) * GRAIN), max(64, round(defaults.height * down / GRAIN) * GRAIN)
 
 
-def size(defaults: Defaults) -> Part:
+def size(defaults: Defaults, prefix: str = "") -> Part:
     """Two numbers."""
     with gr.Row(elem_classes="pair"):
         width, height = (
@@ -31,7 +31,7 @@ def size(defaults: Defaults) -> Part:
                 minimum=int(bounds(name).low),
                 maximum=int(bounds(name).high),
                 step=SIZE_MULTIPLE,
-                elem_id=name,
+                elem_id=f"{prefix}{name}",
                 interactive=True,
                 min_width=80,
             )

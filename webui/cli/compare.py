@@ -1,0 +1,135 @@
+"""`webui compare`: pictures that differ in one or two settings, made together and judged."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from webui.cli.options import Device, Models, Outputs, check_png, field, settings_of
+from webui.cli.running import running, show_progress
+from webui.comparison import FIELDS, Axis, Comparison, Value
+from webui.comparisons import takeaway
+from webui.comparisons.comparisons import Compared, cells_of, error_of
+from webui.comparisons.curves import Curve, curves
+from webui.engine.catalogue import scan
+from webui.errors import InvalidRequest, StorageError
+from webui.events import Finished
+from webui.request import Request, title
+from webui.store import disk
+from webui.studio import OWNER, Studio, model_folders
+
+USUAL = "4,8,16,32"
+"""Step counts that are compared where nothing else is."""
+
+SEVERAL = "Several, between commas, are compared."
+
+
+def several(name: str, flag: str) -> Any:
+    """An option that takes one value, or several to compare."""
+    return typer.Option(flag, help=f"{Request.model_fields[name].description} {SEVERAL}", show_default=False)
+
+
+def compare(
+    prompt: Annotated[list[str], typer.Argument(help="What the picture shows. Several prompts are compared.", show_default=False)],
+    steps: Annotated[str | None, typer.Option("--steps", help=f"Step counts, such as {USUAL} or 4-40/4.", show_default=USUAL)] = None,
+    sampler: Annotated[str | None, several("sampler", "--sampler")] = None,
+    schedule: Annotated[str | None, several("schedule", "--schedule")] = None,
+    guidance: Annotated[str | None, several("guidance", "--guidance")] = None,
+    seed: Annotated[str | None, several("seed", "--seed")] = None,
+    model: Annotated[str | None, several("model", "--model")] = None,
+    negative: Annotated[list[str] | None, field("negative", "--negative")] = None,
+    width: Annotated[int | None, field("width", "--width")] = None,
+    height: Annotated[int | None, field("height", "--height")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="PNG file to write with all of them on one sheet.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object about the comparison.")] = False,
+    models: Models = None,
+    outputs: Outputs = None,
+    device: Device = None,
+) -> None:
+    """Make pictures that differ in one or two settings, and say how many steps are enough."""
+    began = time.monotonic()
+    settings = settings_of(models=models, outputs=outputs, device=device)
+    texts = {"steps": steps, "sampler": sampler, "schedule": schedule, "guidance": guidance, "seed": seed, "model": model}
+    given = {name: Axis.read(name, text).values for name in FIELDS if (text := texts.get(name)) is not None}
+    lines = {"prompt": tuple(prompt), "negative": tuple(negative or ())}
+    comparison = comparison_of(given | {name: values for name, values in lines.items() if values}, {"width": width, "height": height})
+    if output is not None:
+        check_png(output)
+    # Checked before anything is started, so that a wrong comparison writes nothing.
+    cells_of(comparison, scan(model_folders(settings)))
+    with running(settings, lasting=False) as studio:
+        compared = studio.comparisons.begin(comparison, OWNER)
+        show_progress(compared.jobs)
+        if output is not None:
+            _write(output, takeaway.sheet(compared, studio.comparisons.store))
+        told = _told(studio, compared, output)
+    if as_json:
+        typer.echo(json.dumps(told | {"seconds": round(time.monotonic() - began, 3)}, ensure_ascii=False))
+    else:
+        _say(told)
+    if any(cell["error"] for cell in told["cells"]):
+        raise typer.Exit(1)
+
+
+def comparison_of(given: dict[str, tuple[Value, ...]], size: dict[str, int | None]) -> Comparison:
+    """The comparison of what was given: settings of several values vary, the others hold for all.
+
+    Raises:
+        InvalidRequest: nothing varies, or more than two settings do.
+    """
+    many = {name: values for name, values in given.items() if len(values) > 1}
+    if not many and "steps" not in given:
+        many = {"steps": Axis.read("steps", USUAL).values}
+    if not many:
+        raise InvalidRequest(f"Nothing varies. Give a setting several values, such as --steps {USUAL}.")
+    if len(many) > 2:
+        names = ", ".join(title(name).lower() for name in many)
+        raise InvalidRequest(f"{len(many)} settings vary ({names}); two at most can. Give the others one value each.")
+    fixed = {name: values[0] for name, values in given.items() if name not in many}
+    axes = tuple(Axis(field=name, values=many[name]) for name in FIELDS if name in many)
+    return Comparison(request=Request.parse(size | fixed), axes=axes)
+
+
+def _write(output: Path, content: bytes) -> None:
+    """Whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        disk.replace(output.absolute().parent, output.name, content)
+    except OSError as error:
+        raise StorageError(f"{output} cannot be written: {error.strerror}. The pictures themselves are saved.") from None
+
+
+def _told(studio: Studio, compared: Compared, output: Path | None) -> dict[str, Any]:
+    """What `--json` says, but for the time."""
+    cells = []
+    for cell, job in compared.cells:
+        last = job.last
+        path, seconds = (str(studio.picture(last.picture)), round(last.seconds, 3)) if isinstance(last, Finished) else (None, None)
+        cells.append({"path": path, "seed": job.request.seed, "values": cell.values, "seconds": seconds, "error": error_of(last)})
+    found = curves(compared, studio.picture) if compared.comparison.varies("steps") else []
+    sentence = " ".join(f"{one.head}: {one.answer.sentence}" if one.head else one.answer.sentence for one in found)
+    points = [point for one in found for point in _points(one)]
+    return {"cells": cells, "sheet": output and str(output.absolute()), "curve": points, "sentence": sentence or None}
+
+
+def _points(curve: Curve) -> list[dict[str, Any]]:
+    """A curve's points; with several curves each says which it is of."""
+    of = {"of": curve.head} if curve.head else {}
+    return [of | {"steps": point.steps, "ssim": round(point.ssim, 5), "mae": round(point.mae, 5)} for point in curve.points]
+
+
+def _say(told: dict[str, Any]) -> None:
+    for cell in told["cells"]:
+        if cell["error"]:
+            typer.echo(f"{', '.join(f'{name} {value}' for name, value in cell['values'].items())}: {cell['error']}", err=True)
+    for path in [told["sheet"]] if told["sheet"] else [cell["path"] for cell in told["cells"] if cell["path"]]:
+        typer.echo(path)
+    if told["sentence"]:
+        typer.echo(told["sentence"])

@@ -1,0 +1,1 @@
+"""What a studio does with comparisons: begins, extends, finds, estimates and judges them, and makes what can be taken away."""

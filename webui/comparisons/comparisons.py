@@ -1,0 +1,357 @@
+"""The comparisons of a studio, each a group of its jobs. All state is in the journal; a file beside the pictures says the same."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from webui.comparison import Cell, Comparison
+from webui.comparisons.estimate import seconds as seconds_of
+from webui.engine import samplers
+from webui.engine.catalogue import Model, find
+from webui.errors import InvalidRequest, NotFound, StorageError, UserError
+from webui.events import Cancelled, Event, Failed, Finished
+from webui.jobs.job import Job
+from webui.jobs.journal import Entry, Journal
+from webui.jobs.rates import Rates
+from webui.request import Defaults, Request, Resolved
+from webui.settings import Settings
+from webui.store.record import Record, RecordedCell
+from webui.store.store import Store
+
+log = logging.getLogger(__name__)
+
+MANY_CELLS = 16
+LONG = 60.0
+"""More cells or more seconds than these, and the page asks before it begins."""
+
+SLOTS = 8
+"""Assumed of an engine that is not up yet."""
+
+NO_COMPARISON = "There is no such comparison."
+GONE = "The picture of this cell is gone."
+
+
+class Home(Protocol):
+    """What a studio gives its comparisons."""
+
+    settings: Settings
+    rates: Rates
+
+    @property
+    def slots(self) -> int:
+        """Jobs that advance at once."""
+
+    def models(self) -> Mapping[str, Model]:
+        """What can be used, by name."""
+
+    def take(self, jobs: Sequence[Job], entry: Entry | None = None) -> None:
+        """Journal jobs and put those that have not ended in line."""
+
+    def group(self, id: str, owner: str) -> list[Job]:
+        """The owner's jobs of a group."""
+
+    def cancel(self, ids: Iterable[str], owner: str) -> None:
+        """End jobs."""
+
+
+class Compared(NamedTuple):
+    """A comparison and the jobs of its cells, row by row."""
+
+    entry: Entry
+    jobs: tuple[Job, ...]
+
+    @property
+    def comparison(self) -> Comparison:
+        """What is compared."""
+        return self.entry.comparison
+
+    @property
+    def cells(self) -> list[tuple[Cell, Job]]:
+        """Each cell with its job."""
+        return list(zip(self.comparison.cells(), self.jobs, strict=True))
+
+    @property
+    def finished(self) -> bool:
+        """Whether every cell has ended, one way or the other."""
+        return all(job.done for job in self.jobs)
+
+
+class Estimate(NamedTuple):
+    """What a comparison would cost. `seconds` is `None` as long as nothing like it has been measured on this machine."""
+
+    cells: int
+    steps: int
+    seconds: float | None
+    large: bool
+    """Whether to ask before it begins."""
+    sentence: str
+
+
+class Comparisons:
+    """Safe between threads."""
+
+    def __init__(self, home: Home, journal: Journal, store: Store) -> None:
+        self._home = home
+        self._journal = journal
+        self.store = store
+        self._extending = threading.Lock()
+        # What is written after a job's end must not hold up the others' events.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        home.rates.recall(journal.rates(home.settings.device))
+
+    def begin(self, comparison: Comparison, owner: str) -> Compared:
+        """Journal a comparison and put its cells in line. A cell that cannot be run has failed from the start; the others are made.
+
+        Raises:
+            InvalidRequest, ModelError: a value that does not exist, or not one cell can be run.
+            TooMany: the line is full.
+            StorageError: the journal cannot be written.
+        """
+        fixed = settled(comparison, self._home.models())
+        entry = Entry(secrets.token_hex(8), owner, datetime.now().astimezone(), fixed)
+        self._home.take(made(entry, fixed.requests(), self._home.models()), entry)
+        return self._compared(entry)
+
+    def extend(self, id: str, values: Sequence[Any], owner: str) -> Compared:
+        """Add columns. What is there already is not run again.
+
+        Raises:
+            NotFound: the owner has no such comparison.
+            InvalidRequest, ModelError, TooMany, StorageError: as in `begin`; nothing was added.
+        """
+        with self._extending:
+            entry = self._entry(id, owner)
+            longer = entry.comparison.extended(values)
+            named(longer, self._home.models())
+            before = len(entry.comparison.columns)
+            new = [one for cell, one in zip(longer.cells(), longer.requests(), strict=True) if cell.column >= before]
+            entry = entry._replace(comparison=longer)
+            self._home.take(made(entry, new, self._home.models()), entry)
+        return self._compared(entry)
+
+    def again(self, id: str, owner: str) -> Compared:
+        """A new comparison of the same settings.
+
+        Raises:
+            NotFound: the owner has no such comparison.
+            InvalidRequest, ModelError, TooMany, StorageError: as in `begin`.
+        """
+        return self.begin(self._entry(id, owner).comparison, owner)
+
+    def stop(self, id: str, owner: str) -> Compared:
+        """End the cells that are not finished; the others stay.
+
+        Raises:
+            NotFound: the owner has no such comparison.
+        """
+        compared = self.get(id, owner)
+        self._home.cancel([job.id for job in compared.jobs], owner)
+        return compared
+
+    def get(self, id: str, owner: str) -> Compared:
+        """One comparison with its jobs, live or late.
+
+        Raises:
+            NotFound: the owner has no such comparison.
+        """
+        return self._compared(self._entry(id, owner))
+
+    def list(self, owner: str) -> list[tuple[Entry, bool]]:
+        """The owner's comparisons, newest first, and whether each is finished."""
+        return self._journal.comparisons(owner)
+
+    def estimate(self, comparison: Comparison) -> Estimate:
+        """What it would cost; nothing is run.
+
+        Raises:
+            InvalidRequest, ModelError: as in `begin`.
+        """
+        jobs = cells_of(comparison, self._home.models())
+        requests = [job.request for job in jobs if not job.done]
+        steps = sum(request.steps for request in requests)
+        seconds = seconds_of(self._home.rates, requests, self._home.slots or SLOTS)
+        large = len(jobs) > MANY_CELLS or (seconds or 0) > LONG
+        return Estimate(len(jobs), steps, seconds, large, _cost(len(jobs), len(jobs) - len(requests), steps, seconds))
+
+    def ended(self, job: Job) -> None:
+        """After a job's last event: keep what it taught about the machine, and write the file once every cell has ended."""
+        self._writer.submit(self._note, job)
+
+    def close(self) -> None:
+        """Write what is left to write."""
+        self._writer.shutdown(wait=True)
+
+    def recover(self, owner: str) -> None:
+        """At the start: take up comparisons that only the folder of pictures knows, as the owner's, and write files that are missing."""
+        files = set(self.store.records())
+        for entry, finished in self._journal.comparisons():
+            if self._file(entry) in files:
+                files.discard(self._file(entry))
+            elif finished:
+                self._record(self._compared(entry))
+        for name in sorted(files):
+            record = self.store.record(name)
+            if record is not None and self._journal.comparison(record.id) is None:
+                entry = Entry(record.id, owner, record.created, record.comparison)
+                try:
+                    self._journal.add(self._found(entry, record), entry)
+                except UserError as error:
+                    log.warning("%s is left aside: %s", name, error)
+
+    def _note(self, job: Job) -> None:
+        try:
+            self._journal.keep_rates(self._home.settings.device, self._home.rates.known(job.request.model))
+            entry = self._journal.comparison(job.group)
+            compared = self._compared(entry) if entry else None
+            if compared is not None and compared.finished:
+                self._record(compared)
+        except Exception as error:
+            log.error("what follows the end of job %s failed", job.id, exc_info=error)
+
+    def _entry(self, id: str, owner: str) -> Entry:
+        entry = self._journal.comparison(id)
+        if entry is None or entry.owner != owner:
+            raise NotFound(NO_COMPARISON)
+        return entry
+
+    def _compared(self, entry: Entry) -> Compared:
+        """A cell's job is the one that has its values: no two cells have the same."""
+        fields = [axis.field for axis in entry.comparison.axes]
+        jobs = {tuple(getattr(job.request, field) for field in fields): job for job in self._home.group(entry.id, entry.owner)}
+        try:
+            return Compared(entry, tuple(jobs[tuple(cell.values.values())] for cell in entry.comparison.cells()))
+        except KeyError:
+            raise NotFound("Some cells of this comparison are lost. Begin it anew.") from None
+
+    def _file(self, entry: Entry) -> str:
+        return self.store.record_name(entry.id, entry.comparison.title, entry.created)
+
+    def _record(self, compared: Compared) -> None:
+        """Write the file of a finished comparison that has a picture."""
+        entry, record = compared.entry, recorded(compared)
+        if not any(cell.picture for cell in record.cells):
+            return
+        try:
+            self.store.write_record(self._file(entry), record)
+        except StorageError as error:
+            # The pictures and the journal have all of it; the next start tries again.
+            log.warning("comparison %s is not written beside its pictures: %s", entry.id, error)
+
+    def _found(self, entry: Entry, record: Record) -> list[Job]:
+        """The jobs of a comparison from its file. A cell whose picture is gone, or is another's, has failed."""
+        pictures = {tuple(cell.values.items()): cell for cell in record.cells}
+        jobs = []
+        for cell, request in zip(entry.comparison.cells(), entry.comparison.requests(), strict=True):
+            known = pictures.get(tuple(cell.values.items()), RecordedCell(values=cell.values))
+            resolved = self._recipe(known)
+            if resolved is None or any(getattr(resolved, field) != value for field, value in cell.values.items()):
+                model = self._home.models().get(request.model or "")
+                resolved = request.resolve(model.defaults if model else Defaults(), request.model or "")
+                end: Event = Failed(message=known.error or GONE)
+            else:
+                end = Finished(picture=known.picture or "", seconds=known.seconds or 0.0)
+            job = Job(uuid.uuid4().hex, entry.id, entry.owner, resolved, entry.created)
+            job.append(end)
+            jobs.append(job)
+        return jobs
+
+    def _recipe(self, cell: RecordedCell) -> Resolved | None:
+        try:
+            return self.store.recipe(cell.picture) if cell.picture else None
+        except UserError:
+            return None
+
+
+def cells_of(comparison: Comparison, models: Mapping[str, Model]) -> list[Job]:
+    """The jobs that a comparison would be, row by row; nothing is begun.
+
+    Raises:
+        InvalidRequest, ModelError: a value that does not exist, or not one cell can be run.
+    """
+    fixed = settled(comparison, models)
+    return made(Entry("", "", datetime.now().astimezone(), fixed), fixed.requests(), models)
+
+
+def settled(comparison: Comparison, models: Mapping[str, Model]) -> Comparison:
+    """With nothing left open that cells would have to agree on: a model's defaults may change before a column is added."""
+    named(comparison, models)
+    if comparison.varies("model"):
+        return comparison.seeded()
+    model = find(models, comparison.request.model)
+    return comparison.of(Request.parse(comparison.request.resolve(model.defaults, model.name).model_dump()))
+
+
+def named(comparison: Comparison, models: Mapping[str, Model]) -> None:
+    """Refuse a sampler, a schedule or a model that does not exist: that is a slip, and no result to wait for."""
+    for axis in comparison.axes:
+        for value in axis.values:
+            if axis.field == "model":
+                find(models, str(value))
+            elif axis.field == "sampler":
+                samplers.named(str(value), samplers.AUTOMATIC)
+            elif axis.field == "schedule":
+                samplers.named(next(iter(samplers.SAMPLERS)), str(value))
+
+
+def made(entry: Entry, requests: Sequence[Request], models: Mapping[str, Model]) -> list[Job]:
+    """The jobs of new cells; one that cannot be run has failed.
+
+    Raises:
+        InvalidRequest, ModelError: not one can be run.
+    """
+    now, jobs, refused = datetime.now().astimezone(), [], None
+    for request in requests:
+        model = find(models, request.model)
+        resolved = request.resolve(model.defaults, model.name)
+        job = Job(uuid.uuid4().hex, entry.id, entry.owner, resolved, now)
+        try:
+            samplers.check(resolved.sampler, resolved.schedule, resolved.steps)
+        except InvalidRequest as error:
+            refused = refused or error
+            job.append(Failed(message=error.message))
+        jobs.append(job)
+    if refused is not None and all(job.done for job in jobs):
+        raise refused
+    return jobs
+
+
+def recorded(compared: Compared) -> Record:
+    """A comparison as it is written beside its pictures, and into its contact sheet."""
+    entry = compared.entry
+    cells = tuple(_recorded(cell, job.last) for cell, job in compared.cells)
+    return Record(id=entry.id, created=entry.created, comparison=entry.comparison, cells=cells)
+
+
+def _recorded(cell: Cell, last: Event) -> RecordedCell:
+    if isinstance(last, Finished):
+        return RecordedCell(values=cell.values, picture=last.picture, seconds=last.seconds)
+    return RecordedCell(values=cell.values, error=error_of(last))
+
+
+def error_of(last: Event) -> str | None:
+    """Why a cell has no picture, as a sentence; `None` if it has one, or may still get one."""
+    return last.message if isinstance(last, Failed) else "Stopped." if isinstance(last, Cancelled) else None
+
+
+def _cost(cells: int, refused: int, steps: int, seconds: float | None) -> str:
+    some = f"{cells} cell{'s' * (cells != 1)}, {steps} step{'s' * (steps != 1)} in all"
+    cannot = f" {refused} of them cannot be run with these settings." if refused else ""
+    if seconds is None:
+        return f"{some}. How long that takes is known once a picture has been made here with this model.{cannot}"
+    return f"{some}, about {_duration(seconds)} on this machine.{cannot}"
+
+
+def _duration(seconds: float) -> str:
+    """In the words of somebody who has measured it before, not to the millisecond."""
+    if seconds < 10:
+        return f"{max(1, round(seconds))} second{'s' * (round(seconds) > 1)}"
+    if seconds < 90:
+        return f"{round(seconds / 5) * 5} seconds"
+    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,169 @@
+"""The Compare tab: several pictures from the same noise, side by side and live."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from webui.comparison import Comparison
+from webui.panels import follow
+from webui.panels.adopt import adopted, defaults_of
+from webui.panels.follow import Ticket
+from webui.panels.part import Part
+from webui.panels.parts.axis import NOTHING, Varying, axis, faces, first, spread
+from webui.panels.parts.model import model
+from webui.panels.parts.prompt import negative, prompt
+from webui.panels.parts.sampling import sampling
+from webui.panels.parts.seed import seed
+from webui.panels.parts.size import size
+from webui.panels.remember import AT_ONCE, QUIET, fields, kept, known, restored
+from webui.request import Defaults, Request, help_text
+from webui.studio import OWNER, Studio
+
+PREFIX = "compare-"
+"""Begins the ids of this tab, as Create has controls of the same names."""
+
+
+SIZE = '<div id="compare-size" role="status"></div>'
+QUESTION = """<div id="compare-question" role="alertdialog" aria-label="A large job" hidden><p></p>
+<button type="button" class="tool" id="compare-yes">Run it</button>
+<button type="button" class="tool" id="compare-no">Not now</button></div>"""
+
+MARKUP = Path(__file__).parent / "markup"
+"""The frames that the tab's script draws into."""
+
+
+def compare(studio: Studio) -> None:
+    """Lay out the tab and wire it."""
+    chosen, models = studio.default_model(), studio.models()
+    with gr.Row(elem_id="compare", elem_classes="studio"):
+        with gr.Column(elem_classes="compose"):
+            words = prompt(chosen.ideas[0] if chosen.ideas else "", PREFIX)
+            gr.HTML('<div id="compare-tokens" class="tokens"></div>', padding=False)
+            axes = [axis("columns", "Compare", models, "steps", PREFIX), axis("rows", "and", models, NOTHING, PREFIX)]
+            gr.HTML(SIZE, padding=False)
+            with gr.Row(elem_classes="actions"):
+                generate = gr.Button("Generate", variant="primary", elem_id="compare-generate")
+                gr.Button("Stop", elem_id="compare-stop", elem_classes="idle")
+            gr.HTML(QUESTION, padding=False)
+        with gr.Column(elem_classes="view"):
+            gr.HTML(_markup("head"), padding=False)
+            with gr.Column(elem_id="compare-well"):
+                gr.HTML(_markup("well"), padding=False, elem_classes="well-html")
+                slider = gr.ImageSlider(elem_id="compare-slider", label="A and B", show_label=False, interactive=False, buttons=[])
+            gr.HTML(_markup("foot"), padding=False)
+        with gr.Column(elem_classes="settings"):
+            parts = [
+                words,
+                negative(PREFIX),
+                size(chosen.defaults, PREFIX),
+                sampling(chosen.defaults, PREFIX),
+                seed(PREFIX),
+                model(models, chosen.name, PREFIX),
+            ]
+    controls = {name: control for part in parts for name, control in part.components.items()}
+    controls |= {name: control for one in axes for name, control in one.components.items()}
+    _press(studio, parts, axes, controls, generate)
+    _vary(studio, axes, controls)
+    applied = gr.Textbox(chosen.name, visible=False)
+    _remember(studio, parts, axes, controls, applied)
+    _adopt(studio, controls, applied)
+    # In the browser alone: the pictures are there already.
+    pair = _trigger("pair")
+    pair.click(None, None, slider, js="() => stepwise.look.pair()", **QUIET)
+
+
+def _markup(part: str) -> str:
+    return (MARKUP / f"compare-{part}.html").read_text()
+
+
+def _trigger(name: str) -> gr.Button:
+    """A button for the page's script, which nobody sees."""
+    return gr.Button(name, elem_id=f"{PREFIX}{name}", elem_classes="trigger")
+
+
+def _press(studio: Studio, parts: list[Part], axes: list[Varying], controls: Mapping[str, Component], generate: gr.Button) -> None:
+    """What it will cost, at every change; and Generate, which asks first where that is a lot."""
+    boxes, ticket, estimated = list(controls.values()), gr.JSON(visible=False), gr.JSON(visible=False)
+
+    def asked(values: tuple[Any, ...]) -> Comparison:
+        shown = dict(zip(controls, values, strict=True))
+        varied = [read for one in axes if (read := one.read(shown))]
+        return Comparison.parse({"request": fields(parts, shown), "axes": varied})
+
+    def estimate(*values: Any) -> Ticket:
+        return follow.ticket(lambda: {"sentence": studio.comparisons.estimate(asked(values)).sentence})
+
+    def begin(*values: Any, sure: bool = False) -> tuple[Ticket, Any]:
+        seed = dict(zip(controls, values, strict=True))["seed"]
+
+        def ask() -> Ticket:
+            nonlocal seed
+            comparison = asked(values)
+            cost = studio.comparisons.estimate(comparison)
+            if cost.large and not sure:
+                return {"ask": f"{cost.sentence} Run it?"}
+            entry = studio.comparisons.begin(comparison, OWNER).entry
+            seed = entry.comparison.request.seed if entry.comparison.request.seed is not None else seed
+            return {"id": entry.id}
+
+        return follow.ticket(ask), seed
+
+    yes = _trigger("sure")
+    for button, press in ((generate, begin), (yes, partial(begin, sure=True))):
+        pressed = button.click(press, boxes, [ticket, controls["seed"]], **AT_ONCE)
+        pressed.success(None, ticket, None, js="(ticket) => stepwise.compare.follow(ticket)", **QUIET)
+        pressed.failure(None, None, None, js="() => stepwise.compare.unanswered()", **QUIET)
+    sized = _trigger("estimate").click(estimate, boxes, estimated, **AT_ONCE)
+    sized.success(None, estimated, None, js="(ticket) => stepwise.compare.sized(ticket)", **QUIET)
+
+
+def _vary(studio: Studio, axes: list[Varying], controls: Mapping[str, Component]) -> None:
+    """Another field brings values of its own; a range becomes its numbers."""
+
+    def begun(field: str, prompt: str, negative: str) -> tuple[Any, Any]:
+        return faces(studio.models(), field, first(studio.models(), field), {"prompt": prompt, "negative": negative}.get(field, ""))
+
+    for one in axes:
+        which, chips, lines = one.components.values()
+        which.input(begun, [which, controls["prompt"], controls["negative"]], [chips, lines], **AT_ONCE)  # type: ignore[attr-defined]
+        chips.input(spread, [which, chips], chips, **AT_ONCE)  # type: ignore[attr-defined]
+
+
+def _remember(studio: Studio, parts: list[Part], axes: list[Varying], controls: Mapping[str, Component], applied: Component) -> None:
+    """Settings survive a reload, and come from elsewhere: from Create, from a picture, from an earlier comparison."""
+    boxes, sent = list(controls.values()), gr.JSON(visible=False)
+    state = kept("compare", controls)
+
+    def show(saved: Any) -> list[Any]:
+        saved = known(studio, saved)
+        shown = restored(parts, saved)
+        for one in axes:
+            shown |= one.restored(studio.models(), saved)
+        return [*shown.values(), saved.get("model", gr.skip())]
+
+    page = gr.context.Context.root_block
+    assert page is not None
+    arrived = page.load(show, state, [*boxes, applied], queue=False, **QUIET)
+    helps = json.dumps({name: help_text(name) for name in Request.model_fields})
+    script = f"(...values) => stepwise.compare.arrive({json.dumps(list(controls))}, values, {helps})"
+    arrived.then(None, boxes, None, js=script, **QUIET)
+    _trigger("take").click(show, sent, [*boxes, applied], js="() => stepwise.compare.taken()", **AT_ONCE)
+
+
+def _adopt(studio: Studio, controls: Mapping[str, Component], applied: Component) -> None:
+    """Another model brings its own defaults."""
+
+    def adopt(before: str, *values: Any) -> list[Any]:
+        shown = dict(zip(controls, values, strict=True))
+        updates = adopted(defaults_of(studio, before), defaults_of(studio, shown["model"]), shown)
+        return [*updates.values(), shown["model"]]
+
+    outputs = [*(controls[field] for field in Defaults.model_fields), applied]
+    controls["model"].input(adopt, [applied, *controls.values()], outputs, **AT_ONCE)  # type: ignore[attr-defined]

@@ -1,0 +1,133 @@
+"""One axis of a comparison: which setting varies, and its values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import gradio as gr
+from gradio.components import Component
+
+from webui.comparison import LINES, NUMBERS, Axis
+from webui.engine.catalogue import Model
+from webui.engine.samplers import SAMPLERS, SCHEDULES
+from webui.errors import UserError
+from webui.request import PROMPT_LENGTH, title
+
+NOTHING = ""
+"""The second axis is left out."""
+
+VARIED = ("steps", "sampler", "schedule", "guidance", "seed", "model", "prompt", "negative")
+"""In the order in which people ask for them."""
+
+OFFERED: Mapping[str, tuple[str, ...]] = {
+    "steps": ("1", "2", "4", "6", "8", "12", "16", "20", "24", "32", "40", "50", "64", "100"),
+    "sampler": tuple(SAMPLERS),
+    "schedule": tuple(SCHEDULES),
+    "guidance": ("1", "1.5", "2", "3", "4", "5", "6", "7", "8", "10", "12", "15"),
+}
+"""Field -> values to choose from; others can be typed."""
+
+FIRST: Mapping[str, tuple[str, ...]] = {
+    "steps": ("4", "8", "16", "32"),
+    "sampler": ("Euler", "Euler a", "DPM++ 2M"),
+    "schedule": ("Automatic", "Karras"),
+    "guidance": ("2", "4", "7", "10"),
+    "seed": ("1", "2", "3", "4"),
+}
+"""Field -> what is compared before anybody has chosen."""
+
+
+class Varying(NamedTuple):
+    """The controls of one axis, by name: `columns` says which field, `columns-values` and `columns-lines` hold its values."""
+
+    name: str
+    components: dict[str, Component]
+
+    def read(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The axis as `Axis.parse` takes it; `None` where it is left out."""
+        field = values[self.name]
+        if not field:
+            return None
+        lines = values[f"{self.name}-lines"]
+        chips = values[f"{self.name}-values"]
+        if field in LINES:
+            return {"field": field, "text": lines if isinstance(lines, str) else ""}
+        return {"field": field, "text": ", ".join(str(chip) for chip in chips) if isinstance(chips, list) else ""}
+
+    def restored(self, models: Mapping[str, Model], saved: Mapping[str, Any]) -> dict[str, Any]:
+        """What the controls show for what a browser kept, where it still makes sense."""
+        field = saved.get(self.name)
+        if field not in (NOTHING, *VARIED) or (field == NOTHING and self.name == "columns"):
+            return {name: gr.skip() for name in self.components}
+        chips, lines = saved.get(f"{self.name}-values"), saved.get(f"{self.name}-lines")
+        kept = [str(chip) for chip in chips] if isinstance(chips, list) else []
+        return {self.name: field} | dict(
+            zip(list(self.components)[1:], faces(models, field, kept, lines if isinstance(lines, str) else ""), strict=True)
+        )
+
+
+def axis(name: str, label: str, models: Mapping[str, Model], field: str, prefix: str) -> Varying:
+    """A list of what can vary, and chips or lines for its values. The axis of the rows may be left out."""
+    choices = [(title(one), one) for one in VARIED]
+    if name == "rows":
+        choices.insert(0, ("nothing", NOTHING))
+    chips = _chips(models, field)
+    with gr.Row(elem_classes="pair axis"):
+        which = gr.Dropdown(choices, value=field, label=label, elem_id=f"{prefix}{name}", interactive=True, min_width=116)
+        values = gr.Dropdown(
+            chips,
+            value=list(FIRST.get(field, ())),
+            multiselect=True,
+            allow_custom_value=True,
+            label=_label(field),
+            elem_id=f"{prefix}{name}-values",
+            elem_classes="chips",
+            interactive=True,
+            visible=bool(field),
+        )
+        lines = gr.Textbox(
+            label="Values, one per line",
+            lines=3,
+            max_lines=8,
+            max_length=PROMPT_LENGTH,
+            elem_id=f"{prefix}{name}-lines",
+            interactive=True,
+            visible=False,
+        )
+    return Varying(name, {name: which, f"{name}-values": values, f"{name}-lines": lines})
+
+
+def faces(models: Mapping[str, Model], field: str, chips: list[str], lines: str) -> tuple[Any, Any]:
+    """How chips and lines look for a field: one of the two is there, with its values."""
+    long = field in LINES
+    return (
+        gr.update(choices=_chips(models, field), value=chips, label=_label(field), visible=bool(field) and not long),
+        gr.update(value=lines, visible=long),
+    )
+
+
+def first(models: Mapping[str, Model], field: str) -> list[str]:
+    """The values that a field begins with."""
+    return list(models)[:4] if field == "model" else list(FIRST.get(field, ()))
+
+
+def spread(field: str, chips: Any) -> list[str]:
+    """Ranges among the chips as the numbers that they stand for; what cannot be read stays as it is, and the size of the job says why."""
+    typed = [str(chip).strip() for chip in chips] if isinstance(chips, list) else []
+    if field not in NUMBERS:
+        return typed
+    try:
+        return [f"{value:.10g}" for value in Axis.read(field, ", ".join(typed)).values]  # type: ignore[arg-type,str-format]
+    except UserError:
+        return typed
+
+
+def _label(field: str) -> str:
+    return "Values, or a range: 4-40/4" if field in NUMBERS else "Values"
+
+
+def _chips(models: Mapping[str, Model], field: str) -> list[Any]:
+    if field == "model":
+        return [(model.title, name) for name, model in models.items()]
+    return list(OFFERED.get(field, ()))

@@ -1,0 +1,97 @@
+// One follower of the studio's event stream: the jobs of one group, and what has come of them so far. Every tab of the page uses it.
+// A browser has six connections for all its windows on the studio: a feed holds one only while somebody can see it and there is more to come.
+(() => {
+  const feeds = [];
+  const ended = (job) => ["finished", "failed", "cancelled"].includes(job.kind);
+  const settle = () => feeds.forEach((feed) => feed.settle());
+  // A job as REST tells it. One that runs tells the rest of itself over the stream; one that has ended has nothing more to tell but its frames.
+  const told = (job) => {
+    const over = ended({ kind: job.state });
+    const n = job.request.steps;
+    return { ...job, kind: over ? job.state : "queued", frames: [], n, i: job.state === "finished" ? n : 0, reason: job.error || null };
+  };
+  const GONE = "The studio does not know this job any more. Press Generate to start it again.";
+
+  // `seen()`: whether it can be seen. `on.jobs(jobs)`: which jobs they are; `on.news(jobs)`: something happened to them; `on.lost()`: there are none.
+  function feed(seen, on) {
+    let group = null;
+    let jobs = [];
+    let source = null;
+    let complete = true;
+
+    function open(other) {
+      shut();
+      if (other !== group) jobs = [];
+      [group, complete] = [other, false];
+      settle();
+    }
+
+    function close() {
+      shut();
+      [group, jobs, complete] = [null, [], true];
+    }
+
+    function shut() {
+      if (source) source.close();
+      source = null;
+    }
+
+    function connect() {
+      const opened = (source = new EventSource(`/api/groups/${group}/events`));
+      const listen = (name, heard) => opened.addEventListener(name, (message) => { if (opened === source) heard(JSON.parse(message.data)); });
+      // After a lost connection everything is told again from the first event.
+      listen("jobs", start);
+      listen("events", (events) => { events.forEach((event) => happened(jobs[event.job], event)); on.news(jobs); });
+      // Older frames, held back while there were newer ones to send.
+      listen("frames", (steps) => { steps.forEach((step) => keep(jobs[step.job], step)); on.news(jobs); });
+      listen("end", () => { complete = true; shut(); });
+      opened.onerror = () => { if (opened === source && opened.readyState === EventSource.CLOSED) lost(); };
+    }
+
+    // The studio answered, but does not know these jobs: another outputs folder, perhaps.
+    function lost() {
+      complete = true;
+      shut();
+      if (!jobs.length) { group = null; on.lost(); return; }
+      jobs.filter((job) => !ended(job)).forEach((job) => Object.assign(job, { kind: "failed", reason: GONE }));
+      on.news(jobs);
+    }
+
+    function start(all) {
+      const known = new Map(jobs.map((job) => [job.id, job]));
+      const same = all.length === jobs.length && all.every((job) => known.has(job.id));
+      if (same) return; // told again
+      jobs = all.map((job) => known.get(job.id) || told(job));
+      on.jobs(jobs);
+    }
+
+    function happened(job, event) {
+      if (ended(job)) { keep(job, event); return; }
+      if (event.kind === "started" && job.kind === "interrupted") job.frames = [];
+      job.kind = event.kind;
+      if (event.kind === "started") Object.assign(job, { i: 0, reason: null });
+      else if (event.kind === "step") {
+        Object.assign(job, { i: event.i, n: event.n, seconds: event.seconds });
+        keep(job, event);
+      } else if (event.kind === "finished") Object.assign(job, { picture: event.picture, seconds: event.seconds, reason: null });
+      else job.reason = event.reason || event.message || null;
+    }
+
+    function keep(job, event) {
+      if (event.preview) job.frames[event.i - 1] = `data:image/jpeg;base64,${event.preview}`;
+    }
+
+    function settleOne() {
+      const wanted = group !== null && !complete && !document.hidden && seen();
+      if (wanted && !source) connect();
+      if (!wanted && source) shut();
+    }
+
+    const made = { open, close, settle: settleOne, running: () => jobs.some((job) => !ended(job)), jobs: () => jobs, group: () => group };
+    feeds.push(made);
+    return made;
+  }
+
+  document.addEventListener("visibilitychange", settle);
+  Object.assign(stepwise, { feed, ended, told, settleFeeds: settle });
+})();

@@ -1,0 +1,72 @@
+// The controls of one tab, as far as the script has to do with them: what they say, what was refused, how long the prompt is.
+// `root` is the id of the tab's frame, `prefix` begins the ids in it; `calm()` says again what there is to say when a refusal is over.
+stepwise.form = (root, prefix, calm) => {
+  const { at, say, ask } = stepwise;
+  let settings = {}; // control -> value, as last heard of
+  let refusal = null; // why the last press was refused; stays until something is changed
+  let typing = null;
+  let asked = 0;
+
+  const own = (id) => document.getElementById(prefix + id);
+  const announce = (words) => say(own("announcement"), words);
+
+  function tell(words, wrong = false) {
+    const line = own("status-text");
+    if (!line) return;
+    line.classList.toggle("error", wrong);
+    say(line, words);
+  }
+
+  // A sentence about the last press, and the control that it is about; `null` takes both away.
+  function refuse(sentence, field = null) {
+    refusal = sentence;
+    document.querySelectorAll(`#${root} .wrong`).forEach((block) => mark(block, false));
+    const block = sentence && field && own(field);
+    if (block) mark(block, true);
+    if (sentence) { tell(sentence, true); announce(sentence); }
+    else calm();
+  }
+
+  function mark(block, wrong) {
+    block.classList.toggle("wrong", wrong);
+    block.querySelectorAll("input, textarea").forEach((input) => {
+      if (wrong) input.setAttribute("aria-invalid", "true");
+      else input.removeAttribute("aria-invalid");
+    });
+  }
+
+  function explain(helps) {
+    for (const [field, help] of Object.entries(helps)) {
+      const block = own(field);
+      if (!block) continue;
+      block.title = help;
+      block.querySelectorAll("input, textarea").forEach((input) => input.setAttribute("aria-description", help));
+    }
+  }
+
+  function remember(names, values) {
+    const before = settings;
+    settings = Object.fromEntries(names.map((name, number) => [name, values[number]]));
+    // The seed is written by the studio too; whatever else changes answers a refusal.
+    if (refusal && names.some((name) => name !== "seed" && settings[name] !== before[name])) refuse(null);
+    if (settings.prompt !== before.prompt || settings.model !== before.model) {
+      clearTimeout(typing);
+      typing = setTimeout(count, 150);
+    }
+    return settings;
+  }
+
+  async function count() {
+    const number = ++asked;
+    const answer = await ask("/api/tokens", "POST", { prompt: settings.prompt || "", model: settings.model });
+    if (number !== asked) return;
+    if (!answer.ok) { say(own("tokens"), ""); return; }
+    const { count: tokens, window: size, windows } = answer.value;
+    const rest = windows === 2 ? "a second" : `${windows - 1} more`;
+    say(own("tokens"), windows > 1 ? `${tokens} tokens: ${size} in the encoder's first window, the rest in ${rest}` : `${tokens} of ${size} tokens`);
+  }
+
+  document.addEventListener("input", (event) => { if (refusal && event.target.closest(`#${prefix}seed`)) refuse(null); });
+
+  return { own, count, tell, announce, refuse, explain, remember, settings: () => settings, refused: () => refusal !== null };
+};
