@@ -14,6 +14,7 @@ from webui.engine.samplers import SAMPLERS
 from webui.errors import UserError
 from webui.panels import follow
 from webui.panels.adopt import adopted
+from webui.panels.asking import person
 from webui.panels.ideas import ideas, ideas_of
 from webui.panels.part import Part
 from webui.panels.parts.model import model
@@ -83,8 +84,8 @@ def _press(studio: Studio, parts: list[Part], controls: Mapping[str, Component],
     """Generate: a ticket from the studio, which the page's script then follows."""
     ticket = gr.JSON(visible=False)
 
-    def press(*values: Any) -> tuple[dict[str, Any], Any]:
-        return follow.submit(studio, lambda given: read(parts, given), dict(zip(controls, values, strict=True)))
+    def press(request: gr.Request, *values: Any) -> tuple[dict[str, Any], Any]:
+        return follow.submit(studio, lambda given: read(parts, given), dict(zip(controls, values, strict=True)), person(request))
 
     pressed = generate.click(press, list(controls.values()), [ticket, controls["seed"]], **AT_ONCE)
     pressed.success(None, ticket, None, js="(ticket) => stepwise.follow(ticket)", **QUIET)
@@ -97,10 +98,15 @@ def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Componen
     ticket = gr.JSON(visible=False)
     kept = gr.BrowserState({}, **REMEMBERED)
 
-    def arrive(saved: Any) -> list[Any]:
+    def arrive(request: gr.Request, saved: Any) -> list[Any]:
         saved = known(studio, saved)
         chosen = saved.get("model", studio.default_model().name)
-        return [*restored(parts, names, saved), *ideas_of(studio.models()[chosen], len(chips)), chosen, follow.latest(studio)]
+        return [
+            *restored(parts, names, saved),
+            *ideas_of(studio.models()[chosen], len(chips)),
+            chosen,
+            follow.latest(studio, person(request)),
+        ]
 
     for control in boxes:
         # In the browser alone: nothing travels while somebody types.

@@ -13,6 +13,7 @@ from typing import Any
 
 from webui.errors import InvalidRequest, UserError
 from webui.panels.part import whole
+from webui.people import Person
 from webui.request import Request
 from webui.studio import Studio
 
@@ -22,13 +23,15 @@ COUNT_LIMIT = 8
 """Most pictures of one press."""
 
 
-def submit(studio: Studio, read: Callable[[Mapping[str, Any]], dict[str, Any]], values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+def submit(
+    studio: Studio, read: Callable[[Mapping[str, Any]], dict[str, Any]], values: Mapping[str, Any], by: Person
+) -> tuple[dict[str, Any], Any]:
     """A ticket for the page's script, and the seed to show: `{"group"}` or `{"error", "field"}`."""
     try:
         count = whole(values["count"])
         if type(count) is not int or not 1 <= count <= COUNT_LIMIT:
             raise InvalidRequest(f"Pictures must be a whole number from 1 to {COUNT_LIMIT}.", "count")
-        jobs = studio.submit(Request.parse(read(values)).series(count))
+        jobs = studio.submit(Request.parse(read(values)).series(count), by)
     except UserError as error:
         return {"error": error.message, "field": error.field}, values["seed"]
     except Exception as error:
@@ -38,7 +41,7 @@ def submit(studio: Studio, read: Callable[[Mapping[str, Any]], dict[str, Any]], 
     return {"group": jobs[0].group}, jobs[0].request.seed
 
 
-def latest(studio: Studio) -> dict[str, Any]:
-    """The ticket of what was submitted last: a reload or a second tab follows it again."""
-    jobs = studio.latest()
+def latest(studio: Studio, by: Person) -> dict[str, Any]:
+    """The ticket of what this person submitted last: a reload, a second tab or another device follows it again."""
+    jobs = studio.latest(by)
     return {"group": jobs[0].group} if jobs else {}
