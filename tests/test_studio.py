@@ -10,14 +10,17 @@ import pytest
 from PIL import Image
 
 from tests.fake import FakeWorker
-from webui.errors import InvalidRequest, ModelError, NotFound, StorageError, UserError
+from webui.errors import InvalidRequest, ModelError, NotAllowed, NotFound, StorageError, UserError
 from webui.events import Cancelled, Failed, Finished, Interrupted, Waiting
+from webui.people import OWNER, Person
 from webui.request import Request
 from webui.settings import Settings
 from webui.store.store import Store
 from webui.studio import ATTEMPTS, BATCH_LIMIT, Studio
 
 PROMPT = Request(prompt="a red sailboat", steps=4, model="fake")
+ANN = Person(id="ann", name="Ann", colour="teal", role="maker")
+BOB = Person(id="bob", name="Bob", colour="rose", role="maker")
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -60,15 +63,59 @@ def test_the_group_is_found_again_in_order(studio: Studio) -> None:
 
 
 def test_somebody_elses_jobs_do_not_exist(studio: Studio) -> None:
-    (job,) = studio.submit([PROMPT.model_copy(update={"steps": 150})], owner="ann")
+    (job,) = studio.submit([PROMPT.model_copy(update={"steps": 150})], ANN)
     for id in (job.id, "unknown"):
         with pytest.raises(NotFound, match="no such job"):
-            studio.job(id, "bob")
-    assert studio.group(job.group, "bob") == [] and studio.latest("bob") == []
-    studio.cancel([job.id], "bob")
+            studio.job(id, BOB)
+    assert studio.group(job.group, BOB) == [] and studio.latest(BOB) == []
+    studio.cancel([job.id], BOB)
     assert not job.done
-    studio.cancel([job.id], "ann")
+    studio.cancel([job.id], ANN)
     assert isinstance(job.wait(60), Cancelled)
+
+
+def test_the_owner_may_see_and_stop_all(studio: Studio) -> None:
+    (job,) = studio.submit([PROMPT.model_copy(update={"steps": 150})], ANN)
+    assert studio.job(job.id) == job and studio.latest() == []
+    studio.cancel([job.id])
+    assert isinstance(job.wait(60), Cancelled)
+
+
+def test_who_may_only_look_submits_nothing(studio: Studio, worker: FakeWorker) -> None:
+    with pytest.raises(NotAllowed, match="look"):
+        studio.submit([PROMPT], ANN.model_copy(update={"role": "viewer"}))
+    assert worker.submitted == []
+
+
+def test_a_picture_is_private_until_its_person_shows_it(studio: Studio) -> None:
+    (job,) = studio.submit([PROMPT], ANN)
+    last = job.wait(60)
+    assert isinstance(last, Finished)
+    frames = last.picture.replace(".png", ".steps.jpg")
+    assert studio.picture(last.picture, ANN) == studio.picture(last.picture) and len(studio.frames(last.picture, ANN)) == 4
+    for name in (last.picture, frames, "2026-11-24/none.png"):
+        with pytest.raises(NotFound, match="no such picture"):
+            studio.picture(name, BOB)
+    with pytest.raises(NotFound):
+        studio.show(job.id, True, BOB)
+    studio.show(job.id, True, ANN)
+    assert studio.picture(last.picture, BOB) and studio.picture(frames, BOB) and studio.job(job.id, BOB) == job
+    with pytest.raises(NotAllowed):
+        studio.show(job.id, False, BOB)
+    studio.cancel([job.id], BOB)
+    studio.show(job.id, False)
+    with pytest.raises(NotFound):
+        studio.picture(last.picture, BOB)
+
+
+def test_the_owners_setting_is_what_new_pictures_begin_with(studio: Studio) -> None:
+    with pytest.raises(NotAllowed):
+        studio.access.shown.set_default(True, ANN)
+    (before,) = studio.submit([PROMPT], ANN)
+    studio.access.shown.set_default(True, OWNER)
+    (after,) = studio.submit([PROMPT], ANN)
+    assert isinstance(before.wait(60), Finished) and isinstance(after.wait(60), Finished)
+    assert not studio.sees(BOB, before) and studio.sees(BOB, after)
 
 
 def test_only_as_many_run_as_there_are_places(settings: Settings) -> None:

@@ -69,3 +69,10 @@ class EngineFailed(UserError):
 
     code = "engine"
     status = 503
+
+
+class NotAllowed(UserError):
+    """This person may not do that; somebody else may."""
+
+    code = "not_allowed"
+    status = 403

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Previews = Literal["fast", "fine", "off"]
@@ -30,3 +30,10 @@ class Settings(BaseSettings):
     port: int = Field(7860, ge=1, le=65535, description="Port of the page.")
     previews: Previews = Field("fast", description="Live previews: fast (a linear map), fine (the model's own decoder, slow) or off.")
     threads: int | None = Field(None, ge=1, description="CPU threads of the engine; by default the physical cores, four at most.")
+    lan: bool = Field(False, description="Share the studio on the local network, through a link with a secret.")
+    lan_address: str | None = Field(None, description="Address to share at; by default this machine's on the local network.")
+    password: SecretStr | None = Field(None, description="Password that guests give after opening the link; it is kept as a hash.")
+    tls_self_signed: bool = Field(False, description="Share over https, with a certificate that the studio makes.")
+    tls_cert: Path | None = Field(None, description="Share over https, with this certificate (PEM).")
+    tls_key: Path | None = Field(None, description="Key of --tls-cert (PEM); left out if it is in the same file.")
+    owner_link: bool = Field(False, description="Ask for the owner's link on this machine too: for one that several people log in to.")

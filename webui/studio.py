@@ -15,25 +15,24 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from webui.access.access import Access
 from webui.comparisons.comparisons import Comparisons
 from webui.engine import samplers
 from webui.engine.catalogue import Model, find, scan
 from webui.engine.tokens import TokenCounter, Tokens
-from webui.errors import InvalidRequest, NotFound, StorageError, TooMany
+from webui.errors import InvalidRequest, NotAllowed, NotFound, StorageError, TooMany
 from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, Rendered, Waiting
 from webui.jobs.job import Job
 from webui.jobs.journal import Entry, Journal
 from webui.jobs.line import Line
 from webui.jobs.rates import Rates
+from webui.people import ONLY_LOOKS, OWNER, Person
 from webui.request import Request, Resolved
 from webui.settings import Settings, builtin_models
 from webui.store.store import Store
 from webui.workers.worker import Down, Report, Told, Up, Worker
 
 log = logging.getLogger(__name__)
-
-OWNER = "owner"
-"""The person in front of the machine."""
 
 BATCH_LIMIT = 64
 """Most pictures in one submission."""
@@ -76,6 +75,7 @@ class Studio:
         self._store = Store(settings.outputs)
         self._store.check()
         self._journal = Journal(settings.outputs / ".stepwise" / "journal.sqlite" if lasting else None)
+        self.access = Access(settings.outputs / ".stepwise" / "people.sqlite" if lasting else None)
         self._models = scan(model_folders(settings))
         self._counter = TokenCounter()
         self._lock = threading.RLock()
@@ -93,7 +93,7 @@ class Studio:
     def start(self) -> None:
         """Start the engine and go on with what was unfinished when the studio last stopped."""
         with self._lock:
-            self.comparisons.recover(OWNER)
+            self.comparisons.recover()
             for job in self._journal.unfinished():
                 self._recent[job.id] = job
                 if job.attempts >= ATTEMPTS:
@@ -110,6 +110,7 @@ class Studio:
         self._saver.shutdown(wait=True)
         self.comparisons.close()
         self._journal.close()
+        self.access.close()
 
     def release(self) -> None:
         """Let every follower of every job go, so that the server can end."""
@@ -128,18 +129,21 @@ class Studio:
 
     # --- jobs ---
 
-    def submit(self, requests: Sequence[Request], owner: str = OWNER) -> list[Job]:
+    def submit(self, requests: Sequence[Request], by: Person = OWNER) -> list[Job]:
         """Validate all requests, journal them as one group, and put them in line.
 
         Raises:
+            NotAllowed: this person may only look.
             InvalidRequest, ModelError: one of them cannot be run; none was taken.
             TooMany: the line is full.
             StorageError: the journal cannot be written.
         """
+        if not by.makes:
+            raise NotAllowed(ONLY_LOOKS)
         if not 1 <= len(requests) <= BATCH_LIMIT:
             raise InvalidRequest(f"Between 1 and {BATCH_LIMIT} pictures at once, please.", "count")
         group, now = secrets.token_hex(8), datetime.now().astimezone()
-        jobs = [Job(uuid.uuid4().hex, group, owner, resolve(request, self._models), now) for request in requests]
+        jobs = [Job(uuid.uuid4().hex, group, by.id, resolve(request, self._models), now) for request in requests]
         self.take(jobs)
         return jobs
 
@@ -153,6 +157,7 @@ class Studio:
         with self._lock:
             if len(self._line) + len(jobs) > WAITING_LIMIT:
                 raise TooMany(f"{len(self._line)} pictures are waiting already. Let some finish first.")
+            self.access.shown.queued([job.id for job in jobs], jobs[0].owner)
             self._journal.add(jobs, entry)
             for job in jobs:
                 self._remember(job)
@@ -163,12 +168,12 @@ class Studio:
                     job.append(Waiting(reason=self._status.message))
             self._dispatch()
 
-    def cancel(self, ids: Iterable[str], owner: str = OWNER) -> None:
-        """End the owner's jobs: waiting ones at once, running ones at their next step. Unknown ones are ignored."""
+    def cancel(self, ids: Iterable[str], by: Person = OWNER) -> None:
+        """End jobs of one's own, or, as the owner, anybody's: waiting ones at once, running ones at their next step. Others are ignored."""
         with self._lock:
             for id in ids:
                 job = self._recent.get(id)
-                if job is None or job.owner != owner or job.done:
+                if job is None or not may_act(by, job) or job.done:
                     continue
                 if id in self._running and self._status.state == "ready":
                     self._worker.cancel(id)
@@ -176,25 +181,41 @@ class Studio:
                     self._line.remove(job)
                     self._end(job, Cancelled())
 
-    def job(self, id: str, owner: str = OWNER) -> Job:
+    def job(self, id: str, by: Person = OWNER) -> Job:
         """One job, live if it is recent.
 
         Raises:
-            NotFound: there is none of that id, or it is somebody else's.
+            NotFound: there is none of that id, or it is another person's and private.
         """
         job = self._recent.get(id) or self._journal.job(id)
-        if job is None or job.owner != owner:
+        if job is None or not self.sees(by, job):
             raise NotFound("There is no such job.")
         return job
 
-    def group(self, id: str, owner: str = OWNER) -> list[Job]:
-        """The jobs that were submitted together as `id`, in their order; empty if there are none of this owner's."""
-        return [self._recent.get(job.id, job) for job in self._journal.group(id) if job.owner == owner]
+    def group(self, id: str, by: Person = OWNER) -> list[Job]:
+        """The jobs that were submitted together as `id`, in their order; empty if there are none that this person may see."""
+        return [self._recent.get(job.id, job) for job in self._journal.group(id) if self.sees(by, job)]
 
-    def latest(self, owner: str = OWNER) -> list[Job]:
-        """The group that the owner submitted last; empty if there is none."""
-        group = self._journal.latest(owner)
-        return self.group(group, owner) if group else []
+    def latest(self, by: Person = OWNER) -> list[Job]:
+        """The group that this person submitted last; empty if there is none."""
+        group = self._journal.latest(by.id)
+        return self.group(group, by) if group else []
+
+    def sees(self, by: Person, job: Job) -> bool:
+        """Whether somebody may see a job: their own, one that is shown to the team, or, as the owner, any."""
+        return self.access.shown.sees(by, job.id, job.owner)
+
+    def show(self, id: str, shown: bool, by: Person = OWNER) -> None:
+        """Show a job and its picture to the team, or make them private.
+
+        Raises:
+            NotFound: there is no such job, or none that this person may see.
+            NotAllowed: it is another person's.
+        """
+        job = self.job(id, by)
+        if not may_act(by, job):
+            raise NotAllowed("This picture is another person's.")
+        self.access.shown.set(job.id, job.owner, shown)
 
     # --- models and pictures ---
 
@@ -214,16 +235,23 @@ class Studio:
         """How many tokens the prompt has for this model, and where its text encoder's window ends."""
         return self._counter.count(find(self._models, model), prompt)
 
-    def picture(self, name: str, owner: str = OWNER) -> Path:
-        """The file of a picture.
+    def picture(self, name: str, by: Person = OWNER) -> Path:
+        """The file of a picture, or of the sheet of its frames.
 
         Raises:
-            NotFound: there is none of that name below `outputs/`.
+            NotFound: there is none of that name below `outputs/`, or it is another person's and private.
         """
+        if not self.access.shown.sees_picture(by, name):
+            raise NotFound("There is no such picture.")
         return self._store.path(name)
 
-    def frames(self, name: str, owner: str = OWNER) -> tuple[bytes, ...]:
-        """The step frames of a picture as JPEGs, first step first; empty if it has none."""
+    def frames(self, name: str, by: Person = OWNER) -> tuple[bytes, ...]:
+        """The step frames of a picture as JPEGs, first step first; empty if it has none.
+
+        Raises:
+            NotFound: there is no such picture, or it is another person's and private.
+        """
+        self.picture(name, by)
         return self._store.frames(name)
 
     # --- what the worker says ---
@@ -296,6 +324,7 @@ class Studio:
                     told = True
                 if self._closing.wait(3):
                     return
+        self.access.shown.finished(job.id, job.owner, name)
         self._end(job, Finished(picture=name, seconds=picture.seconds))
 
     def _end(self, job: Job, event: Event) -> None:
@@ -309,6 +338,11 @@ class Studio:
         done = [id for id, other in self._recent.items() if other.done]
         for id in done[: max(0, len(done) - KEPT)]:
             del self._recent[id]
+
+
+def may_act(by: Person, job: Job) -> bool:
+    """Whether somebody may stop, delete or move a job: one's own, or, as the owner, anybody's."""
+    return by.owns or by.id == job.owner
 
 
 def resolve(request: Request, models: Mapping[str, Model]) -> Resolved:

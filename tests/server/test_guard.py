@@ -17,8 +17,11 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from webui.access.access import Access
 from webui.panels.page import look
+from webui.people import OWNER
 from webui.server.app import mount
+from webui.server.entrance import Entrance
 from webui.server.guard import Guard
 from webui.server.serve import listen
 
@@ -134,7 +137,14 @@ def test_a_mounted_page_copies_no_file_of_the_machine(tmp_path_factory: pytest.T
     assert "event: complete" in hole, "Gradio has closed the hole itself: has_launched is no longer needed in webui/server/app.py"
 
 
-def test_a_websocket_from_another_site_is_closed() -> None:
+def guarded(app: ASGIApp) -> tuple[Guard, list[tuple[bytes, bytes]]]:
+    """An app behind the guard, and the headers with which the owner gets in."""
+    access = Access(None)
+    guard = Guard(app, lambda _: ["localhost:1"], Entrance(access, lambda: False), access.guests)
+    return guard, [(b"host", b"localhost:1"), (b"cookie", f"stepwise-1={access.guests.begin(OWNER)}".encode())]
+
+
+def test_a_websocket_from_another_site_or_without_a_session_is_closed() -> None:
     sent: list[Message] = []
 
     async def app(*_: object) -> None:
@@ -147,12 +157,19 @@ def test_a_websocket_from_another_site_is_closed() -> None:
         return {"type": "websocket.connect"}
 
     async def story() -> None:
-        for origin in ([], [(b"origin", b"https://evil.com")]):
-            scope: Scope = {"type": "websocket", "path": "/ws", "headers": [(b"host", b"localhost:1"), *origin]}
-            await Guard(app, ["localhost:1"])(scope, receive, send)
+        guard, owners = guarded(app)
+        ours = [(b"origin", b"http://localhost:1")]
+        for headers in (
+            owners,
+            [*owners, (b"origin", b"https://evil.com")],
+            [owners[0], *ours],
+            [owners[0], (b"cookie", b"stepwise-1=x"), *ours],
+        ):
+            scope: Scope = {"type": "websocket", "path": "/ws", "headers": headers, "server": ("127.0.0.1", 1), "client": ("127.0.0.1", 2)}
+            await guard(scope, receive, send)
 
     asyncio.run(story())
-    assert [message["type"] for message in sent] == ["websocket.close"] * 2
+    assert [message["type"] for message in sent] == ["websocket.close"] * 4
 
 
 def call(app: ASGIApp, *heard: Message, method: str = "POST", path: str = "/x") -> list[Message]:
@@ -166,8 +183,9 @@ def call(app: ASGIApp, *heard: Message, method: str = "POST", path: str = "/x") 
     async def receive() -> Message:
         return next(rest)
 
-    scope: Scope = {"type": "http", "method": method, "path": path, "headers": [(b"host", b"localhost:1")]}
-    asyncio.run(Guard(app, ["localhost:1"])(scope, receive, send))
+    guard, headers = guarded(app)
+    scope: Scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers, "server": ("127.0.0.1", 1)}
+    asyncio.run(guard(scope, receive, send))
     return said
 
 

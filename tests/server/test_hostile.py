@@ -243,6 +243,8 @@ def test_the_page_believes_no_proxy(client: httpx.Client) -> None:
         "x-gradio-server": "http://evil.com",
         "forwarded": "host=evil.com",
     }
+    assert client.get("/api/health", headers=forged).status_code == 401, "behind a proxy anybody might be asking: a session tells who it is"
+    client.get("/", headers={"sec-fetch-mode": "navigate", "sec-fetch-site": "none"})
     answer = client.get("/", headers=forged)
     assert answer.status_code == 200 and "evil.com" not in answer.text and "https://127" not in answer.text
 

@@ -18,9 +18,10 @@ from webui.comparisons.curves import Curve, curves
 from webui.engine.catalogue import scan
 from webui.errors import InvalidRequest, StorageError
 from webui.events import Finished
+from webui.people import OWNER
 from webui.request import Request, title
 from webui.store import disk
-from webui.studio import OWNER, Studio, model_folders
+from webui.studio import Studio, model_folders
 
 USUAL = "4,8,16,32"
 """Step counts that are compared where nothing else is."""

@@ -36,7 +36,7 @@ def settings_of(**given: object) -> Settings:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
         wanted = Settings.model_fields[name].description if name in Settings.model_fields else "There is no such setting."
-        raise InvalidRequest(f"--{name} cannot be {first['input']!r}. {wanted}") from None
+        raise InvalidRequest(f"--{name.replace('_', '-')} cannot be {first['input']!r}. {wanted}") from None
 
 
 def check_png(output: Path) -> None:

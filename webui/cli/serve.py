@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import webbrowser
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,14 +12,25 @@ import typer
 from webui import __version__
 from webui.cli.options import Device, Models, Outputs, setting, settings_of
 from webui.cli.running import running
+from webui.cli.shared import invite, network, protect
+from webui.people import OWNER
 from webui.server.serve import hosts, listen
 from webui.server.serve import serve as serve_app
+from webui.settings import Settings
 
 
 def serve(
     context: typer.Context,
     port: Annotated[int | None, setting("port", "--port")] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page in a browser.")] = False,
+    lan: Annotated[bool | None, setting("lan", "--lan")] = None,
+    lan_address: Annotated[str | None, setting("lan_address", "--lan-address")] = None,
+    password: Annotated[str | None, setting("password", "--password")] = None,
+    ask_password: Annotated[bool, typer.Option("--ask-password", help="Ask for that password here, unseen.")] = False,
+    tls_self_signed: Annotated[bool | None, setting("tls_self_signed", "--tls-self-signed")] = None,
+    tls_cert: Annotated[Path | None, setting("tls_cert", "--tls-cert")] = None,
+    tls_key: Annotated[Path | None, setting("tls_key", "--tls-key")] = None,
+    owner_link: Annotated[bool | None, setting("owner_link", "--owner-link")] = None,
     models: Models = None,
     outputs: Outputs = None,
     device: Device = None,
@@ -30,17 +42,24 @@ def serve(
         return
     if context.invoked_subcommand is not None:
         return
-    settings = settings_of(port=port, models=models, outputs=outputs, device=device)
+    settings = settings_of(**{name: value for name, value in locals().items() if name in Settings.model_fields})
+    secret = typer.prompt("Password for guests", hide_input=True, confirmation_prompt=True) if ask_password else None
     listener = listen(settings.port)
+    wide = network(settings)
     with listener, running(settings, preload=True) as studio:
+        protect(studio, settings, secret)
         # Only now, with the engine's process already on its way: gradio alone takes seconds to import.
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         from webui.panels.page import build, look
         from webui.server.app import create
 
         def ready(url: str) -> None:
-            typer.echo(url)
+            secured = settings.lan or settings.owner_link
+            typer.echo(f"{url}?key={studio.access.owner_key}" if secured else url)
+            if wide.open:
+                invite(studio, wide)
             if not no_browser:
-                webbrowser.open(url)
+                # Whoever lists this machine's processes sees what a browser is told to open: a secret that is used up by then.
+                webbrowser.open(f"{url}?key={studio.access.hand_over(OWNER)}" if secured else url)
 
-        serve_app(create(studio, build, look(), hosts(settings.port)), listener, ready, studio.release)
+        serve_app(create(studio, build, look(), hosts(settings.port), wide), listener, ready, studio.release, wide, shared=settings.lan)

@@ -15,11 +15,12 @@ from webui.comparison import Cell, Comparison
 from webui.comparisons.estimate import seconds as seconds_of
 from webui.engine import samplers
 from webui.engine.catalogue import Model, find
-from webui.errors import InvalidRequest, NotFound, StorageError, UserError
+from webui.errors import InvalidRequest, NotAllowed, NotFound, StorageError, UserError
 from webui.events import Cancelled, Event, Failed, Finished
 from webui.jobs.job import Job
 from webui.jobs.journal import Entry, Journal
 from webui.jobs.rates import Rates
+from webui.people import ONLY_LOOKS, OWNER, Person
 from webui.request import Defaults, Request, Resolved
 from webui.settings import Settings
 from webui.store.record import Record, RecordedCell
@@ -54,10 +55,13 @@ class Home(Protocol):
     def take(self, jobs: Sequence[Job], entry: Entry | None = None) -> None:
         """Journal jobs and put those that have not ended in line."""
 
-    def group(self, id: str, owner: str) -> list[Job]:
-        """The owner's jobs of a group."""
+    def group(self, id: str, by: Person) -> list[Job]:
+        """The jobs of a group that somebody may see."""
 
-    def cancel(self, ids: Iterable[str], owner: str) -> None:
+    def sees(self, by: Person, job: Job) -> bool:
+        """Whether somebody may see a job."""
+
+    def cancel(self, ids: Iterable[str], by: Person) -> None:
         """End jobs."""
 
 
@@ -106,28 +110,31 @@ class Comparisons:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         home.rates.recall(journal.rates(home.settings.device))
 
-    def begin(self, comparison: Comparison, owner: str) -> Compared:
+    def begin(self, comparison: Comparison, by: Person) -> Compared:
         """Journal a comparison and put its cells in line. A cell that cannot be run has failed from the start; the others are made.
 
         Raises:
+            NotAllowed: this person may only look.
             InvalidRequest, ModelError: a value that does not exist, or not one cell can be run.
             TooMany: the line is full.
             StorageError: the journal cannot be written.
         """
+        if not by.makes:
+            raise NotAllowed(ONLY_LOOKS)
         fixed = settled(comparison, self._home.models())
-        entry = Entry(secrets.token_hex(8), owner, datetime.now().astimezone(), fixed)
+        entry = Entry(secrets.token_hex(8), by.id, datetime.now().astimezone(), fixed)
         self._home.take(made(entry, fixed.requests(), self._home.models()), entry)
         return self._compared(entry)
 
-    def extend(self, id: str, values: Sequence[Any], owner: str) -> Compared:
+    def extend(self, id: str, values: Sequence[Any], by: Person) -> Compared:
         """Add columns. What is there already is not run again.
 
         Raises:
-            NotFound: the owner has no such comparison.
+            NotFound, NotAllowed: there is no such comparison, or it is another person's.
             InvalidRequest, ModelError, TooMany, StorageError: as in `begin`; nothing was added.
         """
         with self._extending:
-            entry = self._entry(id, owner)
+            entry = self._own(id, by).entry
             longer = entry.comparison.extended(values)
             named(longer, self._home.models())
             before = len(entry.comparison.columns)
@@ -136,36 +143,42 @@ class Comparisons:
             self._home.take(made(entry, new, self._home.models()), entry)
         return self._compared(entry)
 
-    def again(self, id: str, owner: str) -> Compared:
+    def again(self, id: str, by: Person) -> Compared:
         """A new comparison of the same settings.
 
         Raises:
-            NotFound: the owner has no such comparison.
-            InvalidRequest, ModelError, TooMany, StorageError: as in `begin`.
+            NotFound: there is no such comparison that this person may see.
+            NotAllowed, InvalidRequest, ModelError, TooMany, StorageError: as in `begin`.
         """
-        return self.begin(self._entry(id, owner).comparison, owner)
+        return self.begin(self.get(id, by).comparison, by)
 
-    def stop(self, id: str, owner: str) -> Compared:
+    def stop(self, id: str, by: Person) -> Compared:
         """End the cells that are not finished; the others stay.
 
         Raises:
-            NotFound: the owner has no such comparison.
+            NotFound, NotAllowed: there is no such comparison, or it is another person's.
         """
-        compared = self.get(id, owner)
-        self._home.cancel([job.id for job in compared.jobs], owner)
+        compared = self._own(id, by)
+        self._home.cancel([job.id for job in compared.jobs], by)
         return compared
 
-    def get(self, id: str, owner: str) -> Compared:
+    def get(self, id: str, by: Person) -> Compared:
         """One comparison with its jobs, live or late.
 
         Raises:
-            NotFound: the owner has no such comparison.
+            NotFound: there is no such comparison, or some of its pictures are another person's and private.
         """
-        return self._compared(self._entry(id, owner))
+        entry = self._journal.comparison(id)
+        if entry is None:
+            raise NotFound(NO_COMPARISON)
+        compared = self._compared(entry)
+        if not all(self._home.sees(by, job) for job in compared.jobs):
+            raise NotFound(NO_COMPARISON)
+        return compared
 
-    def list(self, owner: str) -> list[tuple[Entry, bool]]:
-        """The owner's comparisons, newest first, and whether each is finished."""
-        return self._journal.comparisons(owner)
+    def list(self, by: Person) -> list[tuple[Entry, bool]]:
+        """This person's comparisons, newest first, and whether each is finished."""
+        return self._journal.comparisons(by.id)
 
     def estimate(self, comparison: Comparison) -> Estimate:
         """What it would cost; nothing is run.
@@ -188,7 +201,7 @@ class Comparisons:
         """Write what is left to write."""
         self._writer.shutdown(wait=True)
 
-    def recover(self, owner: str) -> None:
+    def recover(self) -> None:
         """At the start: take up comparisons that only the folder of pictures knows, as the owner's, and write files that are missing."""
         files = set(self.store.records())
         for entry, finished in self._journal.comparisons():
@@ -199,7 +212,7 @@ class Comparisons:
         for name in sorted(files):
             record = self.store.record(name)
             if record is not None and self._journal.comparison(record.id) is None:
-                entry = Entry(record.id, owner, record.created, record.comparison)
+                entry = Entry(record.id, OWNER.id, record.created, record.comparison)
                 try:
                     self._journal.add(self._found(entry, record), entry)
                 except UserError as error:
@@ -215,16 +228,16 @@ class Comparisons:
         except Exception as error:
             log.error("what follows the end of job %s failed", job.id, exc_info=error)
 
-    def _entry(self, id: str, owner: str) -> Entry:
-        entry = self._journal.comparison(id)
-        if entry is None or entry.owner != owner:
-            raise NotFound(NO_COMPARISON)
-        return entry
+    def _own(self, id: str, by: Person) -> Compared:
+        compared = self.get(id, by)
+        if not by.owns and by.id != compared.entry.owner:
+            raise NotAllowed("This comparison is another person's. Run it again to have one of your own.")
+        return compared
 
     def _compared(self, entry: Entry) -> Compared:
         """A cell's job is the one that has its values: no two cells have the same."""
         fields = [axis.field for axis in entry.comparison.axes]
-        jobs = {tuple(getattr(job.request, field) for field in fields): job for job in self._home.group(entry.id, entry.owner)}
+        jobs = {tuple(getattr(job.request, field) for field in fields): job for job in self._home.group(entry.id, OWNER)}
         try:
             return Compared(entry, tuple(jobs[tuple(cell.values.values())] for cell in entry.comparison.cells()))
         except KeyError:

@@ -14,6 +14,7 @@ from gradio.components import Component
 from webui.comparison import Comparison
 from webui.panels import follow
 from webui.panels.adopt import adopted, defaults_of
+from webui.panels.asking import person
 from webui.panels.follow import Ticket
 from webui.panels.part import Part
 from webui.panels.parts.axis import NOTHING, Varying, axis, faces, first, spread
@@ -24,7 +25,7 @@ from webui.panels.parts.seed import seed
 from webui.panels.parts.size import size
 from webui.panels.remember import AT_ONCE, QUIET, fields, kept, known, restored
 from webui.request import Defaults, Request, help_text
-from webui.studio import OWNER, Studio
+from webui.studio import Studio
 
 PREFIX = "compare-"
 """Begins the ids of this tab, as Create has controls of the same names."""
@@ -100,7 +101,7 @@ def _press(studio: Studio, parts: list[Part], axes: list[Varying], controls: Map
     def estimate(*values: Any) -> Ticket:
         return follow.ticket(lambda: {"sentence": studio.comparisons.estimate(asked(values)).sentence})
 
-    def begin(*values: Any, sure: bool = False) -> tuple[Ticket, Any]:
+    def begin(request: gr.Request, *values: Any, sure: bool = False) -> tuple[Ticket, Any]:
         seed = dict(zip(controls, values, strict=True))["seed"]
 
         def ask() -> Ticket:
@@ -109,7 +110,7 @@ def _press(studio: Studio, parts: list[Part], axes: list[Varying], controls: Map
             cost = studio.comparisons.estimate(comparison)
             if cost.large and not sure:
                 return {"ask": f"{cost.sentence} Run it?"}
-            entry = studio.comparisons.begin(comparison, OWNER).entry
+            entry = studio.comparisons.begin(comparison, person(request)).entry
             seed = entry.comparison.request.seed if entry.comparison.request.seed is not None else seed
             return {"id": entry.id}
 

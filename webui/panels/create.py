@@ -12,6 +12,7 @@ from gradio.components import Component
 
 from webui.panels import follow
 from webui.panels.adopt import adopted, defaults_of
+from webui.panels.asking import person
 from webui.panels.ideas import ideas, ideas_of
 from webui.panels.part import Part
 from webui.panels.parts.model import model
@@ -77,8 +78,8 @@ def _press(studio: Studio, parts: list[Part], controls: Mapping[str, Component],
     """Generate: a ticket from the studio, which the page's script then follows."""
     ticket = gr.JSON(visible=False)
 
-    def press(*values: Any) -> tuple[dict[str, Any], Any]:
-        return follow.submit(studio, lambda given: fields(parts, given), dict(zip(controls, values, strict=True)))
+    def press(request: gr.Request, *values: Any) -> tuple[dict[str, Any], Any]:
+        return follow.submit(studio, lambda given: fields(parts, given), dict(zip(controls, values, strict=True)), person(request))
 
     pressed = generate.click(press, list(controls.values()), [ticket, controls["seed"]], **AT_ONCE)
     pressed.success(None, ticket, None, js="(ticket) => stepwise.create.follow(ticket)", **QUIET)
@@ -91,12 +92,12 @@ def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Componen
     ticket = gr.JSON(visible=False)
     state = kept("create", controls)
 
-    def arrive(saved: Any) -> list[Any]:
+    def arrive(request: gr.Request, saved: Any) -> list[Any]:
         saved = known(studio, saved)
         chosen = saved.get("model", studio.default_model().name)
         shown = restored(parts, saved)
         count = saved["count"] if type(saved.get("count")) in (int, float) else gr.skip()
-        return [*shown.values(), count, *ideas_of(studio.models()[chosen], len(chips)), chosen, follow.latest(studio)]
+        return [*shown.values(), count, *ideas_of(studio.models()[chosen], len(chips)), chosen, follow.latest(studio, person(request))]
 
     page = gr.context.Context.root_block
     assert page is not None

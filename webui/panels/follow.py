@@ -13,6 +13,7 @@ from typing import Any
 
 from webui.errors import InvalidRequest, UserError
 from webui.panels.part import whole
+from webui.people import Person
 from webui.request import Request
 from webui.studio import Studio
 
@@ -38,7 +39,9 @@ def ticket(ask: Callable[[], Ticket]) -> Ticket:
         return {"error": f"Something went wrong in the studio. The log has the details under {id}.", "field": None}
 
 
-def submit(studio: Studio, read: Callable[[Mapping[str, Any]], dict[str, Any]], values: Mapping[str, Any]) -> tuple[Ticket, Any]:
+def submit(
+    studio: Studio, read: Callable[[Mapping[str, Any]], dict[str, Any]], values: Mapping[str, Any], by: Person
+) -> tuple[Ticket, Any]:
     """A ticket for the page's script, and the seed to show: `{"group"}` or `{"error", "field"}`."""
     seed = values["seed"]
 
@@ -47,14 +50,14 @@ def submit(studio: Studio, read: Callable[[Mapping[str, Any]], dict[str, Any]], 
         count = whole(values["count"])
         if type(count) is not int or not 1 <= count <= COUNT_LIMIT:
             raise InvalidRequest(f"Pictures must be a whole number from 1 to {COUNT_LIMIT}.", "count")
-        jobs = studio.submit(Request.parse(read(values)).series(count))
+        jobs = studio.submit(Request.parse(read(values)).series(count), by)
         seed = jobs[0].request.seed
         return {"group": jobs[0].group}
 
     return ticket(ask), seed
 
 
-def latest(studio: Studio) -> Ticket:
-    """The ticket of what was submitted last: a reload or a second tab follows it again."""
-    jobs = studio.latest()
+def latest(studio: Studio, by: Person) -> Ticket:
+    """The ticket of what this person submitted last: a reload, a second tab or another device follows it again."""
+    jobs = studio.latest(by)
     return {"group": jobs[0].group} if jobs else {}

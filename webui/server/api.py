@@ -7,21 +7,23 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi import Request as Http
 from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
 
 from webui import __version__
 from webui.engine.samplers import SAMPLERS, SCHEDULES
-from webui.errors import InvalidRequest, NotFound
+from webui.errors import InvalidRequest, NotAllowed, NotFound
 from webui.jobs.job import Job
+from webui.people import Person
 from webui.request import Request
 from webui.server.answers import answer_errors
+from webui.server.asking import By
 from webui.server.comparisons import comparisons
 from webui.server.docs import body_of, page_of
 from webui.server.feed import described, feed
 from webui.server.objects import an_object
-from webui.studio import BATCH_LIMIT, Studio
+from webui.studio import BATCH_LIMIT, Studio, may_act
 
 FOREVER = "private, max-age=31536000, immutable"
 """A picture never changes under its name."""
@@ -29,10 +31,12 @@ FOREVER = "private, max-age=31536000, immutable"
 COUNT = {"count": {"type": "integer", "minimum": 1, "maximum": BATCH_LIMIT, "default": 1, "description": "Pictures, of seeds one apart."}}
 
 
-def rest(studio: Studio) -> FastAPI:
+def rest(studio: Studio, *more: APIRouter) -> FastAPI:
     """Everything below /api, as an app of its own: what it does not know is answered by it too, not by the page behind it."""
     api = FastAPI(title="Stepwise", version=__version__, openapi_url="/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False)
     answer_errors(api)
+    for routes in more:
+        api.include_router(routes)
 
     @api.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
@@ -66,41 +70,41 @@ def rest(studio: Studio) -> FastAPI:
         return {"count": counted.total, "window": counted.window, "windows": counted.windows}
 
     @api.post("/jobs", status_code=202, openapi_extra=body_of(Request, COUNT))
-    async def submit(http: Http) -> dict[str, Any]:
+    async def submit(http: Http, by: By) -> dict[str, Any]:
         """Ask for pictures. All are taken, or none; what is taken is on disk before the answer."""
         values = await an_object(http)
         count = values.pop("count", 1)
         if type(count) is not int or not 1 <= count <= BATCH_LIMIT:
             raise InvalidRequest(f"count must be a whole number from 1 to {BATCH_LIMIT}.", "count")
-        jobs = await asyncio.to_thread(studio.submit, _request(values).series(count))
+        jobs = await asyncio.to_thread(studio.submit, _request(values).series(count), by)
         return {"group": jobs[0].group, "jobs": [described(job) for job in jobs]}
 
     @api.get("/jobs/{id}")
-    def job(id: str) -> dict[str, Any]:
+    def job(id: str, by: By) -> dict[str, Any]:
         """One job; its picture is at /pictures/ and the path that `picture` says."""
-        return described(studio.job(id))
+        return described(studio.job(id, by))
 
     @api.get("/jobs/{id}/events")
-    def events(id: str, start: int = 0) -> StreamingResponse:
+    def events(id: str, by: By, start: int = 0) -> StreamingResponse:
         """What happens to one job as server-sent events, from event number `start` on; previews are JPEGs in base64."""
-        return _stream(studio, [studio.job(id)], max(0, start))
+        return _stream(studio, [studio.job(id, by)], max(0, start))
 
     @api.delete("/jobs/{id}")
-    def cancel(id: str) -> dict[str, Any]:
+    def cancel(id: str, by: By) -> dict[str, Any]:
         """Stop a job: at once if it waits, at its next step if it runs."""
-        studio.cancel([studio.job(id).id])
-        return described(studio.job(id))
+        studio.cancel([_own(studio.job(id, by), by).id], by)
+        return described(studio.job(id, by))
 
     @api.get("/groups/{group}/events")
-    def group_events(group: str) -> StreamingResponse:
+    def group_events(group: str, by: By) -> StreamingResponse:
         """What happens to the jobs that were asked for together; each event's `job` is the number among them."""
-        return _stream(studio, _group(studio, group))
+        return _stream(studio, _group(studio, group, by))
 
     @api.delete("/groups/{group}")
-    def cancel_group(group: str) -> dict[str, Any]:
+    def cancel_group(group: str, by: By) -> dict[str, Any]:
         """Stop the jobs that were asked for together."""
-        jobs = _group(studio, group)
-        studio.cancel([job.id for job in jobs])
+        jobs = [_own(job, by) for job in _group(studio, group, by)]
+        studio.cancel([job.id for job in jobs], by)
         return {"jobs": [described(job) for job in jobs]}
 
     api.include_router(comparisons(studio), prefix="/comparisons")
@@ -113,8 +117,8 @@ def pictures(studio: Studio) -> FastAPI:
     answer_errors(api)
 
     @api.api_route("/{day}/{name}", methods=["GET", "HEAD"])
-    def picture(day: str, name: str) -> FileResponse:
-        file = studio.picture(f"{day}/{name}")
+    def picture(day: str, name: str, by: By) -> FileResponse:
+        file = studio.picture(f"{day}/{name}", by)
         return FileResponse(file, headers={"Cache-Control": FOREVER, "Content-Disposition": "inline"})
 
     return api
@@ -125,8 +129,14 @@ def _request(values: dict[str, Any]) -> Request:
     return Request.parse_json(json.dumps(values))
 
 
-def _group(studio: Studio, group: str) -> list[Job]:
-    jobs = studio.group(group)
+def _own(job: Job, by: Person) -> Job:
+    if not may_act(by, job):
+        raise NotAllowed("This picture is another person's.")
+    return job
+
+
+def _group(studio: Studio, group: str, by: Person) -> list[Job]:
+    jobs = studio.group(group, by)
     if not jobs:
         raise NotFound("There are no such jobs.")
     return jobs

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.types import Scope
 
 from webui.server.answers import answer_bugs, answer_errors
 from webui.server.api import pictures, rest
+from webui.server.entrance import Entrance
 from webui.server.guard import Guard
+from webui.server.head import local
+from webui.server.lan import Lan
+from webui.server.share import sharing
 from webui.studio import Studio
 
 
-def create(studio: Studio, build_page: Callable[[Studio], gr.Blocks], look: dict[str, Any], hosts: Iterable[str]) -> Guard:
-    """The app. `look` is the page's theme, styles and head; `hosts` are the Host headers that are answered."""
+def create(
+    studio: Studio, build_page: Callable[[Studio], gr.Blocks], look: dict[str, Any], hosts: Iterable[str], lan: Lan | None = None
+) -> Guard:
+    """The app.
+
+    Args:
+        look: the page's theme, styles and head.
+        hosts: the Host headers that are answered on the owner's listener.
+        lan: the listeners on the local network; without it the studio cannot be shared.
+    """
     door = FastAPI(openapi_url=None, redirect_slashes=False)
     answer_errors(door)
+    lan, owners = lan or Lan(0), frozenset(hosts)
     # Before the page: "/" takes all that comes after it.
-    door.mount("/api", rest(studio))
+    door.mount("/api", rest(studio, sharing(studio, lan)))
     door.mount("/pictures", pictures(studio))
-    return Guard(mount(door, build_page(studio), look), hosts)
+
+    def answered(scope: Scope) -> Container[str]:
+        return owners if local(scope) else lan.hosts
+
+    entrance = Entrance(studio.access, lambda: lan.open, strict=studio.settings.owner_link)
+    return Guard(mount(door, build_page(studio), look), answered, entrance, studio.access.guests)
 
 
 def mount(door: FastAPI, page: gr.Blocks, look: dict[str, Any]) -> FastAPI:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi import Request as Http
 from fastapi.responses import Response
 
@@ -15,11 +15,14 @@ from webui.comparisons import takeaway
 from webui.comparisons.comparisons import Compared
 from webui.comparisons.curves import Curve, curves
 from webui.errors import InvalidRequest
+from webui.server.asking import By
 from webui.server.feed import described
 from webui.server.objects import an_object
-from webui.studio import OWNER, Studio
+from webui.studio import Studio
 
 Made = TypeVar("Made")
+
+Pace = Annotated[Literal["step", "share"], Query(alias="by")]
 
 VALUES = 'Send the new columns as {"values": [48, 64]}.'
 
@@ -34,10 +37,10 @@ def comparisons(studio: Studio) -> APIRouter:
             return await asyncio.to_thread(make, *arguments, **more)
 
     @router.post("", status_code=202, openapi_extra=_body("request", "axes"))
-    async def begin(http: Http) -> dict[str, Any]:
+    async def begin(http: Http, by: By) -> dict[str, Any]:
         """Begin a comparison. An axis is {"field": "steps", "values": [4, 8, 16, 32]} or {"field": "steps", "text": "4-40/4"}."""
         comparison = Comparison.parse(await an_object(http))
-        return shown(await asyncio.to_thread(all_of_them.begin, comparison, OWNER))
+        return shown(await asyncio.to_thread(all_of_them.begin, comparison, by))
 
     @router.post("/estimate", openapi_extra=_body("request", "axes"))
     async def estimate(http: Http) -> dict[str, Any]:
@@ -45,7 +48,7 @@ def comparisons(studio: Studio) -> APIRouter:
         return all_of_them.estimate(Comparison.parse(await an_object(http)))._asdict()
 
     @router.get("")
-    def listed() -> dict[str, Any]:
+    def listed(by: By) -> dict[str, Any]:
         """All comparisons, newest first."""
         return {
             "comparisons": [
@@ -56,60 +59,58 @@ def comparisons(studio: Studio) -> APIRouter:
                     "cells": len(entry.comparison.columns) * len(entry.comparison.rows),
                     "state": "finished" if finished else "running",
                 }
-                for entry, finished in all_of_them.list(OWNER)
+                for entry, finished in all_of_them.list(by)
             ]
         }
 
     @router.get("/{id}")
-    def one(id: str) -> dict[str, Any]:
+    def one(id: str, by: By) -> dict[str, Any]:
         """One comparison, with a job per cell, row by row."""
-        return shown(all_of_them.get(id, OWNER))
+        return shown(all_of_them.get(id, by))
 
     @router.get("/{id}/curve")
-    async def curve(id: str) -> dict[str, Any]:
+    async def curve(id: str, by: By) -> dict[str, Any]:
         """How far each step count's picture is from the longest run's, and what that says."""
-        found = [drawn(one) for one in await made(curves, all_of_them.get(id, OWNER), studio.picture)]
+        found = [drawn(one) for one in await made(curves, all_of_them.get(id, by), lambda name: studio.picture(name, by))]
         return found[0] if len(found) == 1 and not found[0]["head"] else {"rows": found}
 
     @router.post("/{id}/columns", status_code=202, openapi_extra=_body("values"))
-    async def extend(id: str, http: Http) -> dict[str, Any]:
+    async def extend(id: str, http: Http, by: By) -> dict[str, Any]:
         """Add columns; what is there already is not run again."""
         values = (await an_object(http)).get("values")
         if not isinstance(values, list) or not values:
             raise InvalidRequest(VALUES, "values")
-        return shown(await asyncio.to_thread(all_of_them.extend, id, values, OWNER))
+        return shown(await asyncio.to_thread(all_of_them.extend, id, values, by))
 
     @router.post("/{id}/again", status_code=202)
-    def again(id: str) -> dict[str, Any]:
+    def again(id: str, by: By) -> dict[str, Any]:
         """A new comparison of the same settings."""
-        return shown(all_of_them.again(id, OWNER))
+        return shown(all_of_them.again(id, by))
 
     @router.delete("/{id}")
-    def stop(id: str) -> dict[str, Any]:
+    def stop(id: str, by: By) -> dict[str, Any]:
         """Stop the cells that are not finished; the others stay."""
-        return shown(all_of_them.stop(id, OWNER))
+        return shown(all_of_them.stop(id, by))
 
     @router.get("/{id}/sheet.png")
-    async def sheet(id: str) -> Response:
+    async def sheet(id: str, by: By) -> Response:
         """The contact sheet, with heads, labels and the settings inside."""
-        return _file(await made(takeaway.sheet, all_of_them.get(id, OWNER), all_of_them.store), id, "sheet.png")
+        return _file(await made(takeaway.sheet, all_of_them.get(id, by), all_of_them.store), id, "sheet.png")
 
     @router.get("/{id}/difference.png")
-    async def difference(id: str, a: int, b: int) -> Response:
+    async def difference(id: str, a: int, b: int, by: By) -> Response:
         """Where the pictures of cells `a` and `b` differ; cells are counted from 0, row by row."""
-        return _file(
-            await made(takeaway.difference_map, all_of_them.get(id, OWNER), a, b, all_of_them.store), id, f"difference-{a}-{b}.png"
-        )
+        return _file(await made(takeaway.difference_map, all_of_them.get(id, by), a, b, all_of_them.store), id, f"difference-{a}-{b}.png")
 
     @router.get("/{id}/strip.png")
-    async def strip(id: str, cell: int) -> Response:
+    async def strip(id: str, cell: int, by: By) -> Response:
         """From noise to picture in six frames of one cell."""
-        return _file(await made(takeaway.six_frames, all_of_them.get(id, OWNER), cell, all_of_them.store), id, f"strip-{cell}.png")
+        return _file(await made(takeaway.six_frames, all_of_them.get(id, by), cell, all_of_them.store), id, f"strip-{cell}.png")
 
     @router.get("/{id}/animation.{kind}")
-    async def animation(id: str, kind: Literal["webp", "gif"], cell: int | None = None, by: Literal["step", "share"] = "step") -> Response:
+    async def animation(id: str, kind: Literal["webp", "gif"], by: By, cell: int | None = None, pace: Pace = "step") -> Response:
         """The denoising of one cell, or of the whole sheet if none is named; `by` step for step, or by share of each run."""
-        film = await made(takeaway.animation, all_of_them.get(id, OWNER), cell, kind, all_of_them.store, share=by == "share")
+        film = await made(takeaway.animation, all_of_them.get(id, by), cell, kind, all_of_them.store, share=pace == "share")
         return _file(film, id, f"animation.{kind}" if cell is None else f"animation-{cell}.{kind}")
 
     return router

@@ -1,12 +1,11 @@
-"""Listening and serving, on loopback only."""
+"""Serving: on loopback, and on the local network for as long as the studio is shared."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 
@@ -14,43 +13,15 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from webui.errors import UserError
+from webui.server.head import LOOPBACK
+from webui.server.lan import Lan
+from webui.server.listen import QUEUE, hosts, listen
 from webui.server.protocol import DeadlineProtocol
 
-HOST = "127.0.0.1"
-
-QUEUE = 128
-"""Connections that wait to be accepted."""
+__all__ = ["Server", "configured", "hosts", "listen", "serve"]
 
 GRACE = 1
 """Seconds that open requests have after Ctrl+C: followers of a job would stay for ever."""
-
-
-def listen(port: int) -> socket.socket:
-    """The studio's socket. A browser that comes before the page is ready waits in its queue.
-
-    Raises:
-        UserError: somebody else has the port.
-    """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if os.name == "posix":
-        # So that a restart need not wait for old connections. On Windows it would mean sharing the port with anybody.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HOST, port))
-        # At once: until one of them listens, two studios may bind the same port.
-        listener.listen(QUEUE)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise UserError(f"Port {port} is taken, perhaps by a studio that runs already. Choose another with --port.") from None
-        raise UserError(f"Port {port} cannot be used: {error.strerror}. Choose another with --port.") from None
-    return listener
-
-
-def hosts(port: int) -> tuple[str, ...]:
-    """The Host headers under which a browser on this machine asks for us."""
-    names = ("127.0.0.1", "localhost", "[::1]")
-    return tuple(f"{name}:{port}" for name in names) + (names if port == 80 else ())
 
 
 def configured(app: ASGIApp) -> uvicorn.Config:
@@ -68,7 +39,7 @@ def configured(app: ASGIApp) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """Lets followers go before it waits for open requests: they would never end by themselves."""
+    """Opens and closes listeners while it runs, and lets followers go before it waits for open requests: they would never end."""
 
     def __init__(self, config: uvicorn.Config, release: Callable[[], None]) -> None:
         super().__init__(config)
@@ -78,12 +49,57 @@ class Server(uvicorn.Server):
         self._release()
         await super().shutdown(sockets)
 
+    async def serve_at(self, address: str, context: ssl.SSLContext | None) -> Opened:
+        """One more listener, on the port of the first one.
 
-def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[str], None], release: Callable[[], None]) -> None:
+        Raises:
+            UserError: somebody else has the port there.
+        """
+        port = self.servers[0].sockets[0].getsockname()[1]
+
+        def protocol() -> asyncio.Protocol:
+            return DeadlineProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        server = await asyncio.get_running_loop().create_server(protocol, sock=listen(port, address), ssl=context, backlog=QUEUE)
+        self.servers.append(server)
+        return Opened(self, server, address)
+
+
+class Opened:
+    """A listener beside the first one."""
+
+    def __init__(self, server: Server, opened: asyncio.Server, address: str) -> None:
+        self._server, self._opened, self._address = server, opened, address
+
+    def close(self) -> None:
+        """Stop listening, and cut the connections that came in through it."""
+        self._opened.close()
+        self._server.servers.remove(self._opened)
+        for connection in list(self._server.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None and (transport.get_extra_info("sockname") or ("",))[0] == self._address:
+                transport.abort()
+
+
+def serve(
+    app: ASGIApp,
+    listener: socket.socket,
+    ready: Callable[[str], None],
+    release: Callable[[], None],
+    lan: Lan | None = None,
+    *,
+    shared: bool = False,
+) -> None:
     """Serve until Ctrl+C or a termination signal.
 
-    `ready` hears the address once the page answers, in a thread of its own: it may open a browser in this very terminal and wait for it.
-    `release` ends what followers wait for.
+    Args:
+        ready: hears the address once the page answers, in a thread of its own: it may open a browser in this very terminal and wait for it.
+        release: ends what followers wait for.
+        lan: opens and closes listeners on the local network.
+        shared: whether it does so at once.
+
+    Raises:
+        UserError: the studio cannot be shared.
     """
     server = Server(configured(app), release)
     # uvicorn sends itself the signal again once it has ended; by default that would end the process before anything else is put away.
@@ -93,10 +109,20 @@ def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[str], None], r
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
+        failed: UserError | None = None
         if server.started:
-            address = f"http://{HOST}:{listener.getsockname()[1]}/"
-            threading.Thread(target=ready, args=(address,), name="ready", daemon=True).start()
+            try:
+                if lan is not None:
+                    lan.attach(server.serve_at)
+                if lan is not None and shared:
+                    await lan.start()
+                address = f"http://{LOOPBACK}:{listener.getsockname()[1]}/"
+                threading.Thread(target=ready, args=(address,), name="ready", daemon=True).start()
+            except UserError as error:
+                failed, server.should_exit = error, True
         await serving
+        if failed is not None:
+            raise failed
 
     try:
         asyncio.run(run())

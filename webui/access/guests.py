@@ -1,0 +1,158 @@
+"""People and their sessions: a browser holds a random value, the studio its digest."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from webui.access.register import Register, Statement
+from webui.access.secret import digest, fresh
+from webui.errors import InvalidRequest, NotFound, StorageError
+from webui.people import COLOURS, OWNER, Person, Role, alike, proper_name
+
+log = logging.getLogger(__name__)
+
+MOST = 2000
+"""Sessions that are kept; the oldest go first."""
+
+
+class Guests:
+    """Who holds which session. Safe between threads. A session that was ended still tells who it was, for when the new link is opened."""
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+        self._lock = threading.RLock()
+        self._people = {OWNER.id: OWNER}
+        rows = register.read("select id, name, colour, role from people order by rowid")
+        self._people |= {id: Person(id=id, name=name, colour=colour, role=role) for id, name, colour, role in rows}
+        sessions = register.read("select digest, person, ended from sessions order by made")
+        self._sessions: dict[str, tuple[str, bool]] = {kept: (person, bool(ended)) for kept, person, ended in sessions}
+        self._open: dict[object, tuple[str, Callable[[], None]]] = {}
+
+    # --- people ---
+
+    def __iter__(self) -> Iterator[Person]:
+        with self._lock:
+            return iter(tuple(self._people.values()))
+
+    def person(self, id: str) -> Person:
+        """Who has this id.
+
+        Raises:
+            NotFound: nobody.
+        """
+        if id not in self._people:
+            raise NotFound("There is no such person.")
+        return self._people[id]
+
+    def newcomer(self, role: Role) -> Person:
+        """Somebody of whom nothing is known yet."""
+        with self._lock:
+            number = next(n for n in range(1, len(self._people) + 2) if self._free(f"Guest {n}"))
+            colour = list(COLOURS)[(number - 1) % len(COLOURS)]
+            person = Person(id=f"guest-{secrets.token_hex(8)}", name=f"Guest {number}", colour=colour, role=role)
+            self._people[person.id] = person
+            self._try_to_keep(_row(person))
+        return person
+
+    def introduce(self, by: Person, name: str, colour: str) -> Person:
+        """Somebody says what to be called.
+
+        Raises:
+            InvalidRequest: the name is no name or another's, or there is no such colour.
+        """
+        name = proper_name(name)
+        if colour not in COLOURS:
+            raise InvalidRequest(f"The colours are {', '.join(COLOURS)}.", "colour")
+        with self._lock:
+            if not self._free(name, by):
+                raise InvalidRequest(f"Somebody here is called {name} already. Choose another name.", "name")
+            person = self.person(by.id).model_copy(update={"name": name, "colour": colour})
+            self._keep(person)
+        return person
+
+    def allow(self, id: str, role: Role) -> Person:
+        """Somebody may do more, or less, than before."""
+        with self._lock:
+            person = self.person(id).model_copy(update={"role": role})
+            self._keep(person)
+        return person
+
+    def _free(self, name: str, whose: Person | None = None) -> bool:
+        taken = {alike(person.name) for person in self._people.values() if whose is None or person.id != whose.id}
+        owners = alike(OWNER.name) if whose is None or not whose.owns else ""
+        return alike(name) not in taken | {owners}
+
+    def _keep(self, person: Person) -> None:
+        self._register.write(_row(person))
+        self._people[person.id] = person
+
+    def _try_to_keep(self, *rows: Statement) -> None:
+        try:
+            self._register.write(*rows)
+        except StorageError as error:
+            # Coming in does not depend on the disk; after a restart this browser opens its link again.
+            log.warning("a session lasts until the studio ends: %s", error.message)
+
+    # --- sessions ---
+
+    def begin(self, person: Person) -> str:
+        """A session for this person: the value that the browser is to hold."""
+        value = fresh()
+        kept = digest(value)
+        with self._lock:
+            oldest = list(self._sessions)[: max(0, len(self._sessions) + 1 - MOST)]
+            self._try_to_keep(
+                ("insert into sessions (digest, person, made) values (?, ?, ?)", (kept, person.id, time.time())),
+                *(("delete from sessions where digest = ?", (old,)) for old in oldest),
+            )
+            for old in oldest:
+                del self._sessions[old]
+            self._sessions[kept] = (person.id, False)
+        return value
+
+    def holder(self, value: str) -> Person | None:
+        """Who holds this session; nobody if it was ended."""
+        person, ended = self._sessions.get(digest(value), ("", True))
+        return None if ended else self._people.get(person)
+
+    def former(self, value: str) -> Person | None:
+        """Who holds this session, or held it once."""
+        return self._people.get(self._sessions.get(digest(value), ("", True))[0])
+
+    def end(self, ids: set[str]) -> None:
+        """End all sessions of these people, and whatever is being told to them."""
+        with self._lock:
+            self._register.write(*(("update sessions set ended = 1 where person = ?", (id,)) for id in ids))
+            self._sessions = {kept: (id, ended or id in ids) for kept, (id, ended) in self._sessions.items()}
+            cut = [stop for id, stop in self._open.values() if id in ids]
+        for stop in cut:
+            stop()
+
+    def leave(self, value: str) -> None:
+        """End one session."""
+        with self._lock:
+            kept = digest(value)
+            self._register.write(("update sessions set ended = 1 where digest = ?", (kept,)))
+            if kept in self._sessions:
+                self._sessions[kept] = (self._sessions[kept][0], True)
+
+    @contextmanager
+    def told(self, person: Person, stop: Callable[[], None]) -> Iterator[None]:
+        """While something is told to somebody; `stop` is called, from any thread, when their sessions end."""
+        key = object()
+        with self._lock:
+            self._open[key] = (person.id, stop)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.pop(key, None)
+
+
+def _row(person: Person) -> Statement:
+    return "insert or replace into people values (?, ?, ?, ?)", (person.id, person.name, person.colour, person.role)

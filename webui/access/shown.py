@@ -1,0 +1,87 @@
+"""Whose a picture is, and whether it is shown to the team or private."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from webui.access.register import Register
+from webui.errors import NotAllowed, StorageError
+from webui.people import Person
+
+log = logging.getLogger(__name__)
+
+
+class Shown:
+    """Which jobs, and with them their pictures, a person may see. What nothing is known of is the owner's, and private."""
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+        self._unwritten: dict[str, tuple[str, bool, str]] = {}
+        """Picture -> owner, shown, job: what the disk has not taken yet."""
+
+    @property
+    def default(self) -> bool:
+        """Whether new jobs are shown to the team."""
+        return self._register.read("select value from settings where name = 'shown'") == [("yes",)]
+
+    def set_default(self, shown: bool, by: Person) -> None:
+        """Whether new jobs are shown to the team.
+
+        Raises:
+            NotAllowed: only the owner decides that.
+        """
+        if not by.owns:
+            raise NotAllowed("Only the owner of the studio decides that.")
+        self._register.write(("insert or replace into settings values ('shown', ?)", ("yes" if shown else "no",)))
+
+    def queued(self, ids: Iterable[str], owner: str) -> None:
+        """New jobs of `owner`'s, shown or private as the owner's setting is now.
+
+        Raises:
+            StorageError: the disk does not take it.
+        """
+        shown = self.default
+        self._register.write(*(("insert into shown (job, owner, shown) values (?, ?, ?)", (id, owner, shown)) for id in ids))
+
+    def set(self, id: str, owner: str, shown: bool) -> None:
+        """Show a job to the team, or hide it.
+
+        Raises:
+            StorageError: the disk does not take it.
+        """
+        again = "on conflict (job) do update set shown = excluded.shown"
+        self._register.write((f"insert into shown (job, owner, shown) values (?, ?, ?) {again}", (id, owner, shown)))
+
+    def finished(self, id: str, owner: str, picture: str) -> None:
+        """A job has its picture. A disk that does not take that delays nothing."""
+        self._unwritten[picture] = (owner, self.job(id), id)
+        again = "on conflict (job) do update set picture = excluded.picture"
+        waiting = [(job, whose, seen, name) for name, (whose, seen, job) in list(self._unwritten.items())]
+        try:
+            statement = f"insert into shown (job, owner, shown, picture) values (?, ?, ?, ?) {again}"
+            self._register.write(*((statement, row) for row in waiting))
+        except StorageError as error:
+            log.warning("whose the last pictures are is kept in memory until the disk takes it: %s", error.message)
+            return
+        for *_, name in waiting:
+            self._unwritten.pop(name, None)
+
+    def job(self, id: str) -> bool:
+        """Whether a job is shown to the team."""
+        return self._register.read("select shown from shown where job = ?", id) == [(1,)]
+
+    def sees(self, by: Person, id: str, owner: str) -> bool:
+        """Whether somebody may see a job of `owner`'s."""
+        return by.owns or by.id == owner or self.job(id)
+
+    def sees_picture(self, by: Person, name: str) -> bool:
+        """Whether somebody may see a picture, or the sheet of its frames, by its path below `outputs/`."""
+        if by.owns:
+            return True
+        name = f"{name.removesuffix('.steps.jpg')}.png" if name.endswith(".steps.jpg") else name
+        if name in self._unwritten:
+            owner, shown, _ = self._unwritten[name]
+        else:
+            owner, shown = next(iter(self._register.read("select owner, shown from shown where picture = ?", name)), ("", False))
+        return by.id == owner or bool(shown)

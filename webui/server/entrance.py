@@ -1,0 +1,192 @@
+"""Who a request comes from, and how somebody without a session gets one: the link, the password, the sign-in page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from http.cookies import CookieError, SimpleCookie
+from typing import NamedTuple
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import Scope
+
+from webui.access.access import Access
+from webui.people import OWNER, Person
+from webui.server import account, signin
+from webui.server.answer import Header
+from webui.server.head import Refusal, forwarded, local, scheme, values, visit
+
+KEY = "key"
+"""The parameter of a link that holds its secret."""
+
+SIGN_IN = "/sign-in"
+FORM = "application/x-www-form-urlencoded"
+
+COOKIE_SECONDS = 30 * 86400
+
+NOT_VALID = "This link is not valid, or not any more. Ask the owner of the studio for the new one."
+NOT_RIGHT = "That is not the password."
+SIGN_IN_FIRST = "Open the studio's link first: it signs you in. Programs send its secret as a bearer token."
+
+
+class Visitor(NamedTuple):
+    """Somebody who may come in."""
+
+    person: Person
+    headers: tuple[Header, ...] = ()
+    """What the answer carries, to tell the browser who it is from now on."""
+
+
+class Entrance:
+    """Finds the person behind a request.
+
+    Args:
+        shared: whether others can reach the studio now.
+        strict: whether even this machine is asked for a link while they cannot. Otherwise the account that the studio runs under is its
+            owner there, as it is the owner of its files.
+    """
+
+    def __init__(self, access: Access, shared: Callable[[], bool], *, strict: bool = False) -> None:
+        self._access = access
+        self._shared = shared
+        self._strict = strict
+        self._trying = asyncio.Lock()
+
+    def visitor(self, scope: Scope) -> Visitor | None:
+        """Who this is; nobody if it is not known.
+
+        Raises:
+            Refusal: a bearer token is wrong, or comes too soon after wrong ones.
+        """
+        here = local(scope)
+        bearer = [value[7:].strip() for value in values(scope, b"authorization") if value[:7].lower() == "bearer "]
+        if bearer:
+            return Visitor(self._program(scope, bearer[0], here))
+        for value in _cookies(scope):
+            person = self._access.session(value, local=here)
+            if person is not None:
+                return Visitor(person)
+        if here and not self._strict and not self._shared() and not forwarded(scope) and account.own(scope):
+            # A browser is given a session, so that it stays the owner's when the studio is shared.
+            owner = self._access.guests.person(OWNER.id)
+            return Visitor(owner, self._session(scope, self._access.guests.begin(owner)) if visit(scope) else ())
+        return None
+
+    def _program(self, scope: Scope, token: str, here: bool) -> Person:
+        self._not_too_soon(scope)
+        person = self._access.program(token, local=here)
+        if person is None:
+            self._access.slowdown.wrong(_place(scope))
+            raise Refusal(401, "sign_in", SIGN_IN_FIRST)
+        return person
+
+    async def answer(self, scope: Scope, body: Callable[[], Awaitable[bytes]]) -> Response | None:
+        """What is answered to a request about signing in; `None` if it is about something else.
+
+        Raises:
+            Refusal: secrets that were wrong make it wait.
+        """
+        if scope["path"] == SIGN_IN and scope["method"] == "POST":
+            if [value.partition(";")[0].strip().lower() for value in values(scope, b"content-type")] != [FORM]:
+                raise Refusal(415, "unsupported_media_type", "Send the form of the sign-in page.")
+            fields = parse_qs((await body()).decode("latin-1")[:10_000], keep_blank_values=True)
+            return await self._signed(scope, {name: found[0] for name, found in fields.items()})
+        if scope["path"] == SIGN_IN and scope["method"] == "GET":
+            return RedirectResponse("/", 303)
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        keys = [value for name, value in query if name == KEY]
+        if scope["path"] == "/" and scope["method"] == "GET" and keys:
+            rest = urlencode([(name, value) for name, value in query if name != KEY])
+            return self._opened(scope, keys[0], f"/?{rest}" if rest else "/")
+        return None
+
+    def ask(self, scope: Scope, wrong: str = "") -> Response:
+        """The sign-in page for a browser, the same in JSON for a program."""
+        if "text/html" not in "".join(values(scope, b"accept")) and not wrong:
+            raise Refusal(401, "sign_in", SIGN_IN_FIRST)
+        waits = any(self._access.waits(value) for value in _cookies(scope))
+        text = signin.page(local=local(scope), password=waits, wrong=wrong)
+        # With no referrer at all the browser would not say where its form comes from, and the guard would refuse it.
+        return HTMLResponse(text, 401, _private({"referrer-policy": "same-origin", "content-security-policy": signin.POLICY}))
+
+    async def _signed(self, scope: Scope, fields: dict[str, str]) -> Response:
+        """The sign-in page's form."""
+        if KEY in fields:
+            return self._opened(scope, _secret_of(fields[KEY]), "/")
+        waiting = [value for value in _cookies(scope) if self._access.waits(value)]
+        if not waiting:
+            return self.ask(scope, NOT_VALID)
+        # One at a time: a try takes 32 MiB, and whoever sends a hundred at once must find all but the first five slowed down.
+        async with self._trying:
+            self._not_too_soon(scope)
+            session = await asyncio.to_thread(self._access.answer, waiting[0], fields.get("password", ""))
+            if session is None:
+                self._access.slowdown.wrong(_place(scope))
+                return self.ask(scope, NOT_RIGHT)
+            self._access.slowdown.right(_place(scope))
+        return self._in(scope, session, "/")
+
+    def _opened(self, scope: Scope, key: str, target: str) -> Response:
+        """A link was opened."""
+        self._not_too_soon(scope)
+        here = local(scope)
+        known = [value for value in _cookies(scope) if self._access.guests.former(value)]
+        entered = self._access.enter(key, known[0] if known else None, local=here)
+        if entered is None:
+            if any(self._access.session(value, local=here) for value in known):
+                return RedirectResponse(target, 303, _private({}))
+            self._access.slowdown.wrong(_place(scope))
+            return self.ask(scope, NOT_VALID)
+        session, waits = entered
+        if not waits:
+            self._access.slowdown.right(_place(scope))
+        return self._in(scope, session, target)
+
+    def _in(self, scope: Scope, session: str, target: str) -> Response:
+        response = RedirectResponse(target, 303, _private({}))
+        response.raw_headers.extend(self._session(scope, session))
+        return response
+
+    def _session(self, scope: Scope, value: str) -> tuple[Header, ...]:
+        secure = "; Secure" if scheme(scope) == "https" else ""
+        cookie = f"{cookie_name(scope)}={value}; HttpOnly; SameSite=Lax; Path=/; Max-Age={COOKIE_SECONDS}{secure}"
+        return ((b"set-cookie", cookie.encode()),)
+
+    def _not_too_soon(self, scope: Scope) -> None:
+        # Nobody but this machine's own people reach the owner's listener, and they are never locked out.
+        wait = 0.0 if local(scope) else self._access.slowdown.wait(_place(scope))
+        if wait > 0:
+            raise Refusal(429, "too_soon", f"Too many wrong tries from your device. Try again in {int(wait) + 1} s.", wait)
+
+
+def cookie_name(scope: Scope) -> str:
+    """With the port in it: browsers send a host's cookies to all its ports."""
+    return f"stepwise-{(scope.get('server') or ('', 0))[1]}"
+
+
+def _cookies(scope: Scope) -> Iterator[str]:
+    """Values of the studio's cookie; more than one if somebody planted one for another path."""
+    name = cookie_name(scope)
+    for header in values(scope, b"cookie"):
+        for pair in header.split(";"):
+            try:
+                found = SimpleCookie(pair).get(name)
+            except CookieError:
+                continue
+            if found is not None:
+                yield found.value
+
+
+def _place(scope: Scope) -> str:
+    return str((scope.get("client") or ("", 0))[0])
+
+
+def _secret_of(text: str) -> str:
+    """The secret in a link that was pasted whole, or what was pasted."""
+    found = parse_qs(urlsplit(text.strip()).query).get(KEY)
+    return found[0] if found else text.strip()
+
+
+def _private(more: dict[str, str]) -> dict[str, str]:
+    return {"cache-control": "no-store"} | more

@@ -1,0 +1,72 @@
+"""The head of a request, judged before anything else: which host is asked for, who sends it, where to.
+
+Gradio has no Host check, and answers any website's requests once its own Host is not localhost (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from urllib.parse import unquote
+
+from starlette.types import Scope
+
+LOOPBACK = "127.0.0.1"
+"""Where the owner's listener is; every other address of this machine is the network's."""
+
+FORBIDDEN = ("/file=http", "/proxy=")
+"""Gradio would fetch addresses for whoever asks."""
+
+FORGED = (b"forwarded", b"x-forwarded-", b"x-real-", b"x-gradio-server")
+"""Beginnings of headers that claim another address. Gradio would believe them, and no proxy stands between us and the browser."""
+
+
+class Refusal(Exception):
+    """Why a request does not pass."""
+
+    def __init__(self, status: int, code: str, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.wait = status, code, message, wait
+
+
+def admit(scope: Scope, hosts: Container[str]) -> None:
+    """Check a request's head.
+
+    Raises:
+        Refusal: what is wrong with it.
+    """
+    asked = values(scope, b"host")
+    if len(asked) != 1 or asked[0].lower() not in hosts:
+        raise Refusal(421, "host", "This address is not one of the studio's. Open the address that it printed at its start.")
+    origins = values(scope, b"origin")
+    foreign = any(origin.lower() != f"{scheme(scope)}://{asked[0].lower()}" for origin in origins)
+    foreign |= any(site not in ("same-origin", "none") for site in values(scope, b"sec-fetch-site")) and not visit(scope)
+    if foreign or (scope["type"] == "websocket" and not origins):
+        raise Refusal(403, "origin", "This request comes from another website.")
+    path = unquote(scope["path"]).lower().replace("\\", "/")
+    if any(part in path for part in FORBIDDEN):
+        raise Refusal(403, "path", "The studio fetches nothing from elsewhere.")
+
+
+def visit(scope: Scope) -> bool:
+    """Whether somebody follows a link to us: the one thing that another website may start."""
+    return scope["type"] == "http" and scope["method"] == "GET" and values(scope, b"sec-fetch-mode") == ["navigate"]
+
+
+def scheme(scope: Scope) -> str:
+    """http or https; for a websocket, that of the page that opens it."""
+    return "https" if scope.get("scheme") in ("https", "wss") else "http"
+
+
+def local(scope: Scope) -> bool:
+    """Whether the request came in through the owner's listener, which nothing but this machine reaches."""
+    return (scope.get("server") or ("", 0))[0] == LOOPBACK
+
+
+def forwarded(scope: Scope) -> bool:
+    """Whether a proxy says that it stands in between."""
+    return any(name.startswith(FORGED) for name, _ in scope["headers"])
+
+
+def values(scope: Scope, name: bytes) -> list[str]:
+    """All values of a header."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
