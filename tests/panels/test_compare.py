@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 from tests.fake import FakeWorker
 from tests.panels.conftest import OpenPage
 from webui.comparisons.comparisons import MANY_CELLS
-from webui.studio import OWNER, Studio
+from webui.people import OWNER
+from webui.studio import Studio
 
 STATUS, CELL, CAPTION = "#compare-status-text", "#compare-sheet .cell", "#compare-sheet figcaption"
 PICTURES = f"{CELL} .frame img"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import size
 from webui.panels.remember import AT_ONCE, QUIET, fields, kept, known, restored
+from webui.people import Person
 from webui.request import Defaults, Request, help_text
 from webui.studio import Studio
 
@@ -101,7 +101,7 @@ def _press(studio: Studio, parts: list[Part], axes: list[Varying], controls: Map
     def estimate(*values: Any) -> Ticket:
         return follow.ticket(lambda: {"sentence": studio.comparisons.estimate(asked(values)).sentence})
 
-    def begin(request: gr.Request, *values: Any, sure: bool = False) -> tuple[Ticket, Any]:
+    def begin(by: Person, values: tuple[Any, ...], *, sure: bool) -> tuple[Ticket, Any]:
         seed = dict(zip(controls, values, strict=True))["seed"]
 
         def ask() -> Ticket:
@@ -110,14 +110,19 @@ def _press(studio: Studio, parts: list[Part], axes: list[Varying], controls: Map
             cost = studio.comparisons.estimate(comparison)
             if cost.large and not sure:
                 return {"ask": f"{cost.sentence} Run it?"}
-            entry = studio.comparisons.begin(comparison, person(request)).entry
+            entry = studio.comparisons.begin(comparison, by).entry
             seed = entry.comparison.request.seed if entry.comparison.request.seed is not None else seed
             return {"id": entry.id}
 
         return follow.ticket(ask), seed
 
-    yes = _trigger("sure")
-    for button, press in ((generate, begin), (yes, partial(begin, sure=True))):
+    def first(request: gr.Request, *values: Any) -> tuple[Ticket, Any]:
+        return begin(person(request), values, sure=False)
+
+    def surely(request: gr.Request, *values: Any) -> tuple[Ticket, Any]:
+        return begin(person(request), values, sure=True)
+
+    for button, press in ((generate, first), (_trigger("sure"), surely)):
         pressed = button.click(press, boxes, [ticket, controls["seed"]], **AT_ONCE)
         pressed.success(None, ticket, None, js="(ticket) => stepwise.compare.follow(ticket)", **QUIET)
         pressed.failure(None, None, None, js="() => stepwise.compare.unanswered()", **QUIET)
