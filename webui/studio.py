@@ -23,6 +23,7 @@ from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, 
 from webui.jobs.job import Job
 from webui.jobs.journal import Journal
 from webui.jobs.line import Line
+from webui.jobs.rates import Rates
 from webui.request import Request, Resolved
 from webui.settings import Settings, builtin_models
 from webui.store.store import Store
@@ -68,6 +69,8 @@ class Studio:
     def __init__(self, settings: Settings, worker: Worker, *, lasting: bool = True) -> None:
         """`lasting=False` keeps the journal in memory: for a command that ends with its pictures."""
         self.settings = settings
+        self.rates = Rates()
+        """How long steps and pictures take here, as measured since the start."""
         self._worker = worker
         self._store = Store(settings.outputs)
         self._store.check()
@@ -214,6 +217,7 @@ class Studio:
             elif isinstance(report, Down):
                 self._lost(report)
             elif report.job in self._running:
+                self.rates.hear(report.job, self._running[report.job].request, report.event, len(self._running))
                 self._happened(self._running[report.job], report)
 
     def _happened(self, job: Job, told: Told) -> None:

@@ -1,0 +1,114 @@
+"""How long pictures take, from what was measured here: seconds of the engine per step, and per picture for what is not a step."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from collections import defaultdict, deque
+from typing import NamedTuple
+
+from webui.events import Event, Rendered, Started, Step
+from webui.request import Resolved
+
+SAMPLES = 64
+"""Measurements kept of each kind; their median stands for all, so that one hiccup (another model being loaded) changes nothing."""
+
+ENOUGH = 3
+"""Measurements of a kind from which on it is believed."""
+
+
+class Kind(NamedTuple):
+    """What makes a step cheap or dear."""
+
+    model: str
+    width: int
+    height: int
+    guided: bool
+    """With guidance the denoiser computes two rows per step, not one."""
+    sampler: str
+    """Some call the denoiser twice per step."""
+
+    @classmethod
+    def of(cls, request: Resolved) -> Kind:
+        """The kind of a request's steps."""
+        return cls(request.model, request.width, request.height, request.guidance > 1, request.sampler)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that one step computes."""
+        return self.width * self.height * (2 if self.guided else 1)
+
+
+class Rates:
+    """Listens to every job and remembers how long its steps took. Safe between threads.
+
+    Jobs that run together share the engine, one step each per round. So a step's share is the time since the job's last step, divided by
+    how many jobs were running: the shares of a round's steps add up to the round, and sums of shares are seconds on the clock.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._at: dict[str, float] = {}
+        self._steps: dict[tuple[Kind, int], deque[float]] = defaultdict(lambda: deque(maxlen=SAMPLES))
+        self._rest: dict[Kind, deque[float]] = defaultdict(lambda: deque(maxlen=SAMPLES))
+
+    def hear(self, job: str, request: Resolved, event: Event, together: int) -> None:
+        """Something happened to a job while `together` jobs were running, itself included."""
+        kind, together = Kind.of(request), max(1, together)
+        with self._lock:
+            if isinstance(event, Started):
+                self._at[job] = 0.0
+            elif isinstance(event, Step | Rendered) and job in self._at:
+                share = max(0.0, event.seconds - self._at[job]) / together
+                self._at[job] = event.seconds
+                (self._steps[kind, together] if isinstance(event, Step) else self._rest[kind]).append(share)
+            if not isinstance(event, Started | Step):
+                self._at.pop(job, None)
+
+    def step(self, request: Resolved, together: int = 1) -> float | None:
+        """Seconds of the engine for one step of this request while `together` jobs run; `None` until its model has been measured.
+
+        Sizes that were never measured are taken from the nearest one that was, in proportion to their pixels.
+        """
+        kind = Kind.of(request)
+        with self._lock:
+            known = {key: samples for key, samples in self._steps.items() if key[0].model == kind.model and len(samples) >= ENOUGH}
+            if not known:
+                return None
+            nearest = min(known, key=lambda key: _distance(kind, together, *key))
+            return statistics.median(known[nearest]) * kind.pixels / nearest[0].pixels
+
+    def picture(self, request: Resolved, together: int = 1, done: int = 0) -> float | None:
+        """Seconds of the engine for the rest of a picture of which `done` steps are done; `None` until its model has been measured.
+
+        The seconds of several pictures add up to the time on the clock that all of them take, side by side or one after another.
+        """
+        step = self.step(request, together)
+        return None if step is None else step * (request.steps - done) + self._decoding(Kind.of(request))
+
+    def _decoding(self, kind: Kind) -> float:
+        """Seconds from the last step to the picture."""
+        with self._lock:
+            known = {other: samples for other, samples in self._rest.items() if other.model == kind.model and samples}
+            if not known:
+                return 0.0
+            nearest = min(known, key=lambda other: abs(other.width * other.height - kind.width * kind.height))
+            return statistics.median(known[nearest]) * kind.width * kind.height / (nearest.width * nearest.height)
+
+
+def _distance(kind: Kind, together: int, other: Kind, others_together: int) -> tuple[bool, float, int]:
+    """How unlike two kinds of steps are: by sampler first, then by pixels, then by how many ran together."""
+    larger, smaller = max(kind.pixels, other.pixels), min(kind.pixels, other.pixels)
+    return kind.sampler != other.sampler, larger / smaller, abs(together - others_together)
+
+
+def about(seconds: float) -> str:
+    """A time as a person would say it: an estimate is never told more exactly than it is known."""
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 90:
+        return f"about {round(seconds / 10) * 10} seconds"
+    if seconds < 90 * 60:
+        minutes = max(2, round(seconds / 60))
+        return f"about {minutes} minutes"
+    return f"about {max(2, round(seconds / 3600))} hours"
