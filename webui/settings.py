@@ -30,3 +30,4 @@ class Settings(BaseSettings):
     port: int = Field(7860, ge=1, le=65535, description="Port of the page.")
     previews: Previews = Field("fast", description="Live previews: fast (a linear map), fine (the model's own decoder, slow) or off.")
     threads: int | None = Field(None, ge=1, description="CPU threads of the engine; by default the physical cores, four at most.")
+    waiting_per_guest: int = Field(20, ge=1, le=1000, description="Pictures of one guest that may wait at once.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -20,13 +20,15 @@ from webui.engine.catalogue import Model, find, scan
 from webui.engine.tokens import TokenCounter, Tokens
 from webui.errors import InvalidRequest, NotFound, StorageError, TooMany
 from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, Rendered, Waiting
-from webui.jobs.job import Job
+from webui.jobs.forecast import Entry, Outlook, seen
+from webui.jobs.job import ATTEMPTS, Job
 from webui.jobs.journal import Journal
-from webui.jobs.line import Line
+from webui.jobs.keeper import Keeper
+from webui.jobs.line import Line, Room
 from webui.jobs.rates import Rates
 from webui.request import Request, Resolved
 from webui.settings import Settings, builtin_models
-from webui.store.store import Store
+from webui.store.store import Store, encoded
 from webui.workers.worker import Down, Report, Told, Up, Worker
 
 log = logging.getLogger(__name__)
@@ -39,9 +41,6 @@ BATCH_LIMIT = 64
 
 WAITING_LIMIT = 1000
 """Most jobs that may wait."""
-
-ATTEMPTS = 3
-"""A job whose engine dies under it runs again, twice at most."""
 
 KEPT = 200
 """Finished jobs kept in memory with their previews; older ones are read back from the journal."""
@@ -81,10 +80,10 @@ class Studio:
         self._line = Line()
         self._running: dict[str, Job] = {}
         self._recent: OrderedDict[str, Job] = OrderedDict()
-        self._slots = 0
+        self._room = Room(0, 1)
+        self._outlook = Outlook(self._line, self.rates)
         self._status = Status(state="starting", message=STARTING)
-        self._saver = ThreadPoolExecutor(1, thread_name_prefix="saver")
-        self._closing = threading.Event()
+        self._keeper = Keeper(self._save, self._journal.ended, self._dispatch)
 
     # --- life ---
 
@@ -93,7 +92,11 @@ class Studio:
         with self._lock:
             for job in self._journal.unfinished():
                 self._recent[job.id] = job
-                if job.attempts >= ATTEMPTS:
+                found = self._store.find(job.id, job.request, job.created) if job.attempts else None
+                if found is not None:
+                    # The studio was killed between saving the picture and saying so.
+                    self._end(job, Finished(picture=found[0], seconds=found[1]))
+                elif job.attempts >= ATTEMPTS:
                     message = "The studio stopped three times while this picture was being made. Change its settings before trying again."
                     self._end(job, Failed(message=message))
                 else:
@@ -102,10 +105,14 @@ class Studio:
 
     def close(self) -> None:
         """Stop. Unfinished jobs stay in the journal and go on at the next start."""
-        self._closing.set()
         self._worker.close()
-        self._saver.shutdown(wait=True)
-        self._journal.close()
+        self._keeper.close()
+        with self._lock:
+            # They did nothing wrong: an attempt that the studio itself ended does not count.
+            for job in self._running.values():
+                job.attempts -= 1
+                self._started(job)
+            self._journal.close()
 
     def release(self) -> None:
         """Let every follower of every job go, so that the server can end."""
@@ -124,7 +131,7 @@ class Studio:
 
         Raises:
             InvalidRequest, ModelError: one of them cannot be run; none was taken.
-            TooMany: the line is full.
+            TooMany: the line is full, or the owner of these jobs has too many waiting.
             StorageError: the journal cannot be written.
         """
         if not 1 <= len(requests) <= BATCH_LIMIT:
@@ -134,6 +141,9 @@ class Studio:
         with self._lock:
             if len(self._line) + len(jobs) > WAITING_LIMIT:
                 raise TooMany(f"{len(self._line)} pictures are waiting already. Let some finish first.")
+            waiting, limit = len(self._line.of(owner)), self.settings.waiting_per_guest
+            if owner != OWNER and waiting + len(jobs) > limit:  # the person in front of the machine has no limit of their own
+                raise TooMany(f"A guest may have {limit} pictures waiting, and you have {waiting}. Let some finish, or stop some.")
             self._journal.add(jobs)
             for job in jobs:
                 self._remember(job)
@@ -141,6 +151,7 @@ class Studio:
                 if self._status.state != "ready":
                     job.append(Waiting(reason=self._status.message))
             self._dispatch()
+            self._outlook.tell(self._running.values(), self._room)
         return jobs
 
     def cancel(self, ids: Iterable[str], owner: str = OWNER) -> None:
@@ -152,9 +163,9 @@ class Studio:
                     continue
                 if id in self._running and self._status.state == "ready":
                     self._worker.cancel(id)
-                elif id not in self._running:
-                    self._line.remove(job)
+                elif id not in self._running and (self._line.remove(job) or self._keeper.drop(job)):
                     self._end(job, Cancelled())
+            self._dispatch()
 
     def job(self, id: str, owner: str = OWNER) -> Job:
         """One job, live if it is recent.
@@ -175,6 +186,35 @@ class Studio:
         """The group that the owner submitted last; empty if there is none."""
         group = self._journal.latest(owner)
         return self.group(group, owner) if group else []
+
+    def move(self, id: str, before: str | None, owner: str = OWNER) -> None:
+        """Put a waiting job of one's own before another of one's own, or, with `None`, behind all of them. It stays so after a restart.
+
+        Raises:
+            NotFound: one of them is not one's own, or waits no longer.
+            StorageError: the journal cannot be written; nothing was moved.
+        """
+        with self._lock:
+            own = {job.id: job for job in self._line.of(owner)}
+            job, other = own.get(id), own.get(before) if before is not None else None
+            if job is None or (before is not None and other is None):
+                raise NotFound("There is no such job waiting.")
+            order = [one for one in own.values() if one is not job]
+            order.insert(len(order) if other is None else order.index(other), job)
+            if job is not other:
+                self._journal.moved(order)
+                self._line.move(job, other)
+            self._outlook.forget()
+
+    def queue(self, owner: str = OWNER) -> list[Entry]:
+        """What runs and what waits, of everybody, in the order in which it starts. Prompts of others are left out."""
+        with self._lock:
+            return seen(self._outlook.turns(self._running.values(), self._room), owner, lambda job: job.owner == owner)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why pictures cannot be saved at the moment, and what to do about it; `None` while all is well."""
+        return self._keeper.trouble
 
     # --- models and pictures ---
 
@@ -206,12 +246,25 @@ class Studio:
         """The step frames of a picture as JPEGs, first step first; empty if it has none."""
         return self._store.frames(name)
 
+    def download(self, id: str, owner: str = OWNER) -> bytes:
+        """A job's picture as a PNG, from memory if the disk does not take it at the moment.
+
+        Raises:
+            NotFound: there is no such job, or it has no picture yet.
+        """
+        job = self.job(id, owner)
+        if (kept := self._keeper.held(id)) is not None:
+            return encoded(kept.rgb, kept.width, kept.height, job.request, kept.seconds, datetime.now().astimezone())
+        if isinstance(job.last, Finished):
+            return self._store.path(job.last.picture).read_bytes()
+        raise NotFound("This job has no picture yet.")
+
     # --- what the worker says ---
 
     def _hear(self, report: Report) -> None:
         with self._lock:
             if isinstance(report, Up):
-                self._slots = report.slots
+                self._room = Room(report.slots, report.models)
                 self._status = Status(state="ready", message=f"Ready on {report.device}.", device=report.device)
                 self._dispatch()
             elif isinstance(report, Down):
@@ -219,13 +272,14 @@ class Studio:
             elif report.job in self._running:
                 self.rates.hear(report.job, self._running[report.job].request, report.event, len(self._running))
                 self._happened(self._running[report.job], report)
+                self._outlook.tell(self._running.values(), self._room)
 
     def _happened(self, job: Job, told: Told) -> None:
         event = told.event
         if isinstance(event, Rendered):
             # The engine's place is free; writing to disk must not hold up the others' events.
             del self._running[job.id]
-            self._saver.submit(self._save, job, event)
+            self._keeper.keep(job, event)
         elif isinstance(event, ENDS):
             del self._running[job.id]
             self._end(job, event)
@@ -238,7 +292,8 @@ class Studio:
         state: Literal["stopped", "restarting"] = "stopped" if down.final else "restarting"
         again = "" if down.final else " It is being started again."
         self._status = Status(state=state, message=f"The engine stopped: {down.reason}.{again}")
-        jobs, self._running, self._slots = list(self._running.values()), {}, 0
+        jobs, self._running, self._room = list(self._running.values()), {}, Room(0, 1)
+        self._line.cold()
         for job in reversed(jobs):
             if job.attempts >= ATTEMPTS:
                 self._end(job, Failed(message=f"The engine stopped three times while making this picture; the last time, {down.reason}."))
@@ -247,40 +302,35 @@ class Studio:
                 self._line.add(job, first=True)
 
     def _dispatch(self) -> None:
-        while len(self._running) < self._slots and (job := self._line.take()):
-            job.attempts += 1
-            self._journal.started(job)
-            self._running[job.id] = job
-            self._worker.submit(job.id, job.request)
+        with self._lock:
+            # With a full disk the engine stops before memory is full too.
+            while self._room.places and not self._keeper.full:
+                job = self._line.take(self._running.values(), self._room, time.monotonic())
+                if job is None:
+                    break
+                job.attempts += 1
+                self._started(job)
+                self._running[job.id] = job
+                self._worker.submit(job.id, job.request)
 
-    def _save(self, job: Job, picture: Rendered) -> None:
+    def _started(self, job: Job) -> None:
         try:
-            self._keep(job, picture)
-        except Exception as error:
-            log.error("job %s: its picture could not be saved", job.id, exc_info=error)
-            job.append(Failed(message=f"The picture could not be saved. The log has the details under {job.id[:8]}."))
+            self._journal.started(job)
+        except StorageError as error:
+            # Without its count the job may get one attempt too many; that is better than none.
+            log.warning("job %s: %s", job.id, error.message)
 
-    def _keep(self, job: Job, picture: Rendered) -> None:
-        """Save the picture, now or as soon as there is room for it."""
-        told = False
-        while True:
-            try:
-                name = self._store.save(
-                    job.request, picture.rgb, picture.width, picture.height, job.frames, picture.seconds, datetime.now().astimezone()
-                )
-                break
-            except StorageError as error:
-                # The picture stays in memory until there is room for it.
-                if not told:
-                    job.append(Waiting(reason=f"{error.message} The picture is kept and saved as soon as there is room."))
-                    told = True
-                if self._closing.wait(3):
-                    return
-        self._end(job, Finished(picture=name, seconds=picture.seconds))
+    def _save(self, job: Job, picture: Rendered) -> str:
+        now = datetime.now().astimezone()
+        return self._store.save(job.request, picture.rgb, picture.width, picture.height, job.frames, picture.seconds, now, job.id)
 
     def _end(self, job: Job, event: Event) -> None:
         """Journal first, then the log: whoever reads "finished" can rely on it."""
-        self._journal.ended(job, event)
+        try:
+            self._journal.ended(job, event)
+        except StorageError as error:
+            log.warning("job %s: %s", job.id, error.message)
+            self._keeper.end(job, event)
         job.append(event)
 
     def _remember(self, job: Job) -> None:

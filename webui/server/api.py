@@ -9,12 +9,13 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi import Request as Http
-from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from webui import __version__
 from webui.engine.samplers import SAMPLERS, SCHEDULES
 from webui.errors import InvalidRequest, NotFound
+from webui.events import Finished
 from webui.jobs.job import Job
 from webui.request import Request
 from webui.server.answers import answer_errors
@@ -91,6 +92,27 @@ def rest(studio: Studio) -> FastAPI:
         """Stop a job: at once if it waits, at its next step if it runs."""
         studio.cancel([studio.job(id).id])
         return described(studio.job(id))
+
+    @api.post("/jobs/{id}/move")
+    async def move(id: str, http: Http) -> dict[str, Any]:
+        """Put a waiting job of yours before another of yours: {"before": its id}, or {"before": null} for the end."""
+        values = await _object(http)
+        if set(values) != {"before"} or not isinstance(values["before"], str | None):
+            raise InvalidRequest('Send {"before": the id of a waiting job}, or {"before": null} for the end.', "before")
+        await asyncio.to_thread(studio.move, id, values["before"])
+        return queue()
+
+    @api.get("/jobs/{id}/picture")
+    def download(id: str) -> Response:
+        """A job's picture as a file, also while the disk does not take it."""
+        job = studio.job(id)
+        name = job.last.picture.rpartition("/")[2] if isinstance(job.last, Finished) else f"{job.id[:8]}.png"
+        return Response(studio.download(id), media_type="image/png", headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+    @api.get("/queue")
+    def queue() -> dict[str, Any]:
+        """What runs and what waits, of everybody: who, how long, in which order; the prompts of others are left out."""
+        return {"trouble": studio.trouble, "jobs": [entry.model_dump() for entry in studio.queue()]}
 
     @api.get("/groups/{group}/events")
     def group_events(group: str) -> StreamingResponse:
