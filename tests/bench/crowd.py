@@ -115,14 +115,15 @@ class Guest:
         return [event async for event in self.follow(group) if event["kind"] == "finished"]
 
     async def first_frame(self, **more: object) -> float:
-        """Seconds from the press on Generate to the first frame; the picture is waited for, too."""
+        """Seconds from the press on Generate to the first frame; then the picture is given up, and its end waited for."""
         group, began = await self.ask(1, **more)
-        seen = None
+        seen = 0.0
         async for event in self.follow(group):
-            if seen is None and event["kind"] == "step" and "preview" in event:
-                assert base64.b64decode(event["preview"]).startswith(b"\xff\xd8")
+            if not seen and event["kind"] == "step" and "preview" in event:
                 seen = time.monotonic() - began
-        assert seen is not None
+                assert base64.b64decode(event["preview"]).startswith(b"\xff\xd8")
+                await self.http.delete(f"/api/groups/{group}")
+        assert seen
         return seen
 
 

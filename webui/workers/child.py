@@ -68,12 +68,16 @@ def _run(setup: Setup, commands: queue.SimpleQueue[Command], pipe: Pipe) -> None
     pipe.send(Up(device=engine.device, slots=engine.slots, models=KEPT))
     if setup.preload is not None and commands.empty():
         engine.preload(setup.preload)
-    busy = False
-    while True:
-        while not busy or not commands.empty():
+
+    def listen() -> None:
+        while not commands.empty():
             _obey(engine, commands.get(), pipe)
-            busy = True
-        busy = engine.step()
+
+    while True:
+        _obey(engine, commands.get(), pipe)
+        listen()
+        while engine.step(listen):
+            listen()
 
 
 def _obey(engine: Engine, command: Command, pipe: Pipe) -> None:
