@@ -204,7 +204,6 @@ class Studio:
             if job is not other:
                 self._journal.moved(order)
                 self._line.move(job, other)
-            self._outlook.forget()
 
     def queue(self, owner: str = OWNER) -> list[Entry]:
         """What runs and what waits, of everybody, in the order in which it starts. Prompts of others are left out."""

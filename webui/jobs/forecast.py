@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -116,35 +116,31 @@ def _entry(turn: Turn, viewer: str, open: bool) -> Entry:
 
 
 class Outlook:
-    """The forecast that everybody asks for, made anew when it is `FRESH` seconds old. Not safe between threads, as the line."""
+    """The forecast that everybody asks for; made anew when the queue has changed or `FRESH` seconds have passed.
+
+    Not safe between threads, as the line.
+    """
 
     def __init__(self, line: Line, rates: Rates) -> None:
         self._line, self._rates = line, rates
-        self._at, self._turns = -FRESH, list[Turn]()
-        self._told: dict[str, str] = {}
+        self._turns, self._of, self._at = list[Turn](), (-1, frozenset[Job]()), 0.0
+        self._told, self._told_at = dict[str, str](), -FRESH
 
-    def turns(self, running: Iterable[Job], room: Room) -> list[Turn]:
+    def turns(self, running: Collection[Job], room: Room) -> list[Turn]:
         """All jobs in the order in which they start."""
-        if not self._fresh:
-            now = time.monotonic()
+        now, of = time.monotonic(), (self._line.changes, frozenset(running))
+        if of != self._of or now - self._at >= FRESH:
             self._turns = forecast(self._line, {job: job.steps_done for job in running}, room, self._rates, now)
-            self._at = now
+            self._of, self._at = of, now
         return self._turns
 
-    def forget(self) -> None:
-        """The line is another one now."""
-        self._at = -FRESH
-
-    def tell(self, running: Iterable[Job], room: Room) -> None:
-        """Write into the log of each waiting job when its turn comes, where that is another time than the one that it was told."""
-        if not room.places or not len(self._line) or self._fresh:
+    def tell(self, running: Collection[Job], room: Room) -> None:
+        """Every `FRESH` seconds, write into the log of each waiting job when its turn comes, where that has changed."""
+        now = time.monotonic()
+        if not room.places or not len(self._line) or now - self._told_at < FRESH:
             return
         told = {turn.job: wait_of(turn) for turn in self.turns(running, room) if turn.position}
         for job, words in told.items():
             if self._told.get(job.id) != words:
                 job.append(Waiting(reason=words))
-        self._told = {job.id: words for job, words in told.items()}
-
-    @property
-    def _fresh(self) -> bool:
-        return time.monotonic() - self._at < FRESH
+        self._told, self._told_at = {job.id: words for job, words in told.items()}, now

@@ -43,6 +43,8 @@ class Line:
         self._alone: Job | None = None
         self._warm: OrderedDict[str, None] = OrderedDict()
         self._put_off: dict[str, float] = {}
+        self.changes = 0
+        """Rises with every change, so that whoever looked before knows whether to look again."""
 
     def __len__(self) -> int:
         return len(self._suspects) + sum(len(jobs) for jobs in self._people.values())
@@ -66,6 +68,7 @@ class Line:
 
     def add(self, job: Job, *, first: bool = False) -> None:
         """Put a job at the end of its owner's jobs, or, if it was interrupted, at their front."""
+        self.changes += 1
         if job.attempts >= ATTEMPTS - 1:
             self._suspects.append(job)
             return
@@ -77,6 +80,7 @@ class Line:
 
     def remove(self, job: Job) -> bool:
         """Take a job out; whether it was there."""
+        self.changes += 1
         if job in self._suspects:
             self._suspects.remove(job)
             return True
@@ -94,6 +98,7 @@ class Line:
         jobs = self._people.get(job.owner, deque())
         if job not in jobs or (before is not None and before not in jobs):
             return False
+        self.changes += 1
         if job is not before:
             jobs.remove(job)
             jobs.insert(len(jobs) if before is None else jobs.index(before), job)
@@ -110,7 +115,8 @@ class Line:
         if self._suspects:
             if running:
                 return None
-            self._alone = job = self._suspects.popleft()
+            self._alone = job = self._suspects[0]
+            self.remove(job)
         else:
             found = self._next(running, room, now)
             if found is None:
