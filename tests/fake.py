@@ -51,10 +51,11 @@ def write_model(folder: Path) -> Path:
 class FakeWorker:
     """One thread per job. `pace` seconds pass between steps; a prompt with "fail" fails, one with "die" takes the engine down."""
 
-    def __init__(self, pace: float = 0.02, *, slots: int = 8, ready: bool = True) -> None:
+    def __init__(self, pace: float = 0.02, *, slots: int = 8, models: int = 2, ready: bool = True) -> None:
         self.pace = pace
         self.submitted: list[Resolved] = []
         self._slots = slots
+        self._models = models
         self._ready = ready
         self._tell: Callable[[Report], None] = lambda report: None
         self._cancelled: dict[str, threading.Event] = {}
@@ -66,7 +67,7 @@ class FakeWorker:
 
     def come_up(self) -> None:
         """Say that the engine is ready."""
-        self._tell(Up(device="cpu", slots=self._slots))
+        self._tell(Up(device="cpu", slots=self._slots, models=self._models))
 
     def go_down(self) -> None:
         """Say that the engine died, with all its jobs."""

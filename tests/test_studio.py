@@ -192,17 +192,64 @@ def test_a_restart_goes_on_with_what_was_waiting_and_keeps_what_is_done(settings
     second.close()
 
 
+def crash(studio: Studio) -> None:
+    """End without putting anything away; the file locks of a killed process go, too."""
+    studio._worker.close()
+    studio._keeper.close()
+    studio._journal.close()
+
+
 def test_a_job_that_ended_three_studios_is_not_run_a_fourth_time(settings: Settings) -> None:
     for _ in range(ATTEMPTS):
         studio = Studio(settings, FakeWorker(pace=10))
         studio.start()
         if not studio.latest():
             studio.submit([PROMPT])
-        studio.close()
+        crash(studio)
     last = Studio(settings, worker := FakeWorker())
     last.start()
     assert isinstance(last.latest()[0].last, Failed) and worker.submitted == []
     last.close()
+
+
+def test_a_studio_that_is_closed_in_order_takes_no_attempt_from_its_jobs(settings: Settings) -> None:
+    for _ in range(ATTEMPTS + 1):
+        studio = Studio(settings, FakeWorker(pace=10))
+        studio.start()
+        if not studio.latest():
+            studio.submit([PROMPT])
+        studio.close()
+    last = Studio(settings, FakeWorker())
+    last.start()
+    assert isinstance(last.latest()[0].wait(60), Finished)
+    last.close()
+
+
+def test_a_picture_saved_just_before_a_crash_is_not_made_twice(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Studio(settings, FakeWorker())
+    monkeypatch.setattr(first._keeper, "_journal", lambda job, ending: time.sleep(0))
+    first.start()
+    saved, other = first.submit([PROMPT, PROMPT.model_copy(update={"seed": 1})])
+    picture = saved.wait(60), other.wait(60)
+    crash(first)
+    second = Studio(settings, worker := FakeWorker())
+    second.start()
+    assert (second.job(saved.id).last, second.job(other.id).last) == picture
+    assert worker.submitted == [] and len(list(settings.outputs.glob("*/*.png"))) == 2
+    second.close()
+
+
+def test_a_poisonous_job_does_not_take_its_neighbours_with_it(settings: Settings) -> None:
+    studio = Studio(settings, worker := FakeWorker(pace=0.01))
+    studio.start()
+    neighbours = studio.submit([PROMPT.model_copy(update={"steps": 100, "seed": k}) for k in range(3)])
+    (poison,) = studio.submit([Request(prompt="die", steps=3, model="fake")], "ann")
+    while not poison.done:
+        until(lambda: poison.done or studio.status().state == "restarting")
+        worker.come_up()
+    assert isinstance(poison.last, Failed)
+    assert all(isinstance(job.wait(60), Finished) for job in neighbours)
+    studio.close()
 
 
 def test_a_full_disk_delays_the_picture_and_loses_nothing(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +265,7 @@ def test_a_full_disk_delays_the_picture_and_loses_nothing(studio: Studio, monkey
     (job,) = studio.submit([PROMPT])
     assert isinstance(job.wait(60), Finished)
     assert [event.reason for event in job.events if isinstance(event, Waiting)] == [
-        "The disk is full. Free some space. The picture is kept and saved as soon as there is room."
+        "The disk is full. Free some space. The picture is kept in memory and saved as soon as there is room; it can be downloaded meanwhile."
     ]
 
 

@@ -64,6 +64,10 @@ class StorageError(UserError):
     status = 507
 
 
+class DiskFull(StorageError):
+    """There is no room on the disk; what could not be written is kept in memory and tried again."""
+
+
 class EngineFailed(UserError):
     """The engine could not make the picture; the studio itself is up."""
 

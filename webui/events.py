@@ -25,6 +25,8 @@ class Waiting(_Event):
 
     kind: Literal["waiting"] = "waiting"
     reason: str
+    download: bool = False
+    """The picture is made and cannot be saved; it can be had from memory."""
 
 
 class Started(_Event):

@@ -37,3 +37,4 @@ class Settings(BaseSettings):
     tls_cert: Path | None = Field(None, description="Share over https, with this certificate (PEM).")
     tls_key: Path | None = Field(None, description="Key of --tls-cert (PEM); left out if it is in the same file.")
     owner_link: bool = Field(False, description="Ask for the owner's link on this machine too: for one that several people log in to.")
+    waiting_per_guest: int = Field(20, ge=1, le=1000, description="Pictures of one guest that may wait at once.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -22,14 +22,16 @@ from webui.engine.catalogue import Model, find, scan
 from webui.engine.tokens import TokenCounter, Tokens
 from webui.errors import InvalidRequest, NotAllowed, NotFound, StorageError, TooMany
 from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, Rendered, Waiting
-from webui.jobs.job import Job
+from webui.jobs.forecast import Outlook, Seen, seen
+from webui.jobs.job import ATTEMPTS, Job
 from webui.jobs.journal import Entry, Journal
-from webui.jobs.line import Line
+from webui.jobs.keeper import Keeper
+from webui.jobs.line import Line, Room
 from webui.jobs.rates import Rates
 from webui.people import ONLY_LOOKS, OWNER, Person
 from webui.request import Request, Resolved
 from webui.settings import Settings, builtin_models
-from webui.store.store import Store
+from webui.store.store import Store, encoded
 from webui.workers.worker import Down, Report, Told, Up, Worker
 
 log = logging.getLogger(__name__)
@@ -39,9 +41,6 @@ BATCH_LIMIT = 64
 
 WAITING_LIMIT = 1000
 """Most jobs that may wait."""
-
-ATTEMPTS = 3
-"""A job whose engine dies under it runs again, twice at most."""
 
 KEPT = 200
 """Finished jobs kept in memory with their previews; older ones are read back from the journal."""
@@ -82,10 +81,10 @@ class Studio:
         self._line = Line()
         self._running: dict[str, Job] = {}
         self._recent: OrderedDict[str, Job] = OrderedDict()
-        self._slots = 0
+        self._room = Room(0, 1)
+        self._outlook = Outlook(self._line, self.rates)
         self._status = Status(state="starting", message=STARTING)
-        self._saver = ThreadPoolExecutor(1, thread_name_prefix="saver")
-        self._closing = threading.Event()
+        self._keeper = Keeper(self._save, self._finish, self._dispatch)
         self.comparisons = Comparisons(self, self._journal, self._store)
 
     # --- life ---
@@ -96,7 +95,11 @@ class Studio:
             self.comparisons.recover()
             for job in self._journal.unfinished():
                 self._recent[job.id] = job
-                if job.attempts >= ATTEMPTS:
+                found = self._store.find(job.id, job.request, job.created) if job.attempts else None
+                if found is not None:
+                    # The studio was killed between saving the picture and saying so.
+                    self._end(job, Finished(picture=found[0], seconds=found[1]))
+                elif job.attempts >= ATTEMPTS:
                     message = "The studio stopped three times while this picture was being made. Change its settings before trying again."
                     self._end(job, Failed(message=message))
                 else:
@@ -105,11 +108,15 @@ class Studio:
 
     def close(self) -> None:
         """Stop. Unfinished jobs stay in the journal and go on at the next start."""
-        self._closing.set()
         self._worker.close()
-        self._saver.shutdown(wait=True)
-        self.comparisons.close()
-        self._journal.close()
+        self._keeper.close()
+        with self._lock:
+            # They did nothing wrong: an attempt that the studio itself ended does not count.
+            for job in self._running.values():
+                job.attempts -= 1
+                self._started(job)
+            self.comparisons.close()
+            self._journal.close()
         self.access.close()
 
     def release(self) -> None:
@@ -125,7 +132,7 @@ class Studio:
     @property
     def slots(self) -> int:
         """Jobs that advance at once; 0 while the engine is not up."""
-        return self._slots
+        return self._room.places
 
     # --- jobs ---
 
@@ -135,7 +142,7 @@ class Studio:
         Raises:
             NotAllowed: this person may only look.
             InvalidRequest, ModelError: one of them cannot be run; none was taken.
-            TooMany: the line is full.
+            TooMany: the line is full, or the owner of these jobs has too many waiting.
             StorageError: the journal cannot be written.
         """
         if not by.makes:
@@ -157,7 +164,11 @@ class Studio:
         with self._lock:
             if len(self._line) + len(jobs) > WAITING_LIMIT:
                 raise TooMany(f"{len(self._line)} pictures are waiting already. Let some finish first.")
-            self.access.shown.queued([job.id for job in jobs], jobs[0].owner)
+            owner, new = jobs[0].owner, sum(not job.done for job in jobs)
+            waiting, limit = len(self._line.of(owner)), self.settings.waiting_per_guest
+            if owner != OWNER.id and waiting + new > limit:  # the person in front of the machine has no limit of their own
+                raise TooMany(f"A guest may have {limit} pictures waiting, and you have {waiting}. Let some finish, or stop some.")
+            self.access.shown.queued([job.id for job in jobs], owner)
             self._journal.add(jobs, entry)
             for job in jobs:
                 self._remember(job)
@@ -167,6 +178,7 @@ class Studio:
                 if self._status.state != "ready":
                     job.append(Waiting(reason=self._status.message))
             self._dispatch()
+            self._outlook.tell(self._running.values(), self._room)
 
     def cancel(self, ids: Iterable[str], by: Person = OWNER) -> None:
         """End jobs of one's own, or, as the owner, anybody's: waiting ones at once, running ones at their next step. Others are ignored."""
@@ -177,9 +189,9 @@ class Studio:
                     continue
                 if id in self._running and self._status.state == "ready":
                     self._worker.cancel(id)
-                elif id not in self._running:
-                    self._line.remove(job)
+                elif id not in self._running and (self._line.remove(job) or self._keeper.drop(job)):
                     self._end(job, Cancelled())
+            self._dispatch()
 
     def job(self, id: str, by: Person = OWNER) -> Job:
         """One job, live if it is recent.
@@ -216,6 +228,36 @@ class Studio:
         if not may_act(by, job):
             raise NotAllowed("This picture is another person's.")
         self.access.shown.set(job.id, job.owner, shown)
+
+    def move(self, id: str, before: str | None, by: Person = OWNER) -> None:
+        """Put a waiting job of one's own before another of one's own, or, with `None`, behind all of them. It stays so after a restart.
+
+        Raises:
+            NotFound: one of them is not one's own, or waits no longer.
+            StorageError: the journal cannot be written; nothing was moved.
+        """
+        with self._lock:
+            own = {job.id: job for job in self._line.of(by.id)}
+            job, other = own.get(id), own.get(before) if before is not None else None
+            if job is None or (before is not None and other is None):
+                raise NotFound("There is no such job waiting.")
+            order = [one for one in own.values() if one is not job]
+            order.insert(len(order) if other is None else order.index(other), job)
+            if job is not other:
+                self._journal.moved(order)
+                self._line.move(job, other)
+
+    def queue(self, by: Person = OWNER) -> list[Seen]:
+        """What runs and what waits, of everybody, in the order in which it starts. Prompts that this person may not see are left out."""
+        with self._lock:
+            turns = self._outlook.turns(self._running.values(), self._room)
+        entries = seen(turns, by.id, lambda job: self.sees(by, job))
+        return [entry.model_copy(update={"who": self.access.guests.called(entry.who)}) for entry in entries]
+
+    @property
+    def trouble(self) -> str | None:
+        """Why pictures cannot be saved at the moment, and what to do about it; `None` while all is well."""
+        return self._keeper.trouble
 
     # --- models and pictures ---
 
@@ -254,12 +296,25 @@ class Studio:
         self.picture(name, by)
         return self._store.frames(name)
 
+    def download(self, id: str, by: Person = OWNER) -> bytes:
+        """A job's picture as a PNG, from memory if the disk does not take it at the moment.
+
+        Raises:
+            NotFound: there is no such job, or it has no picture yet.
+        """
+        job = self.job(id, by)
+        if (kept := self._keeper.held(id)) is not None:
+            return encoded(kept.rgb, kept.width, kept.height, job.request, kept.seconds, datetime.now().astimezone())
+        if isinstance(job.last, Finished):
+            return self._store.path(job.last.picture).read_bytes()
+        raise NotFound("This job has no picture yet.")
+
     # --- what the worker says ---
 
     def _hear(self, report: Report) -> None:
         with self._lock:
             if isinstance(report, Up):
-                self._slots = report.slots
+                self._room = Room(report.slots, report.models)
                 self._status = Status(state="ready", message=f"Ready on {report.device}.", device=report.device)
                 self._dispatch()
             elif isinstance(report, Down):
@@ -267,13 +322,14 @@ class Studio:
             elif report.job in self._running:
                 self.rates.hear(report.job, self._running[report.job].request, report.event, len(self._running))
                 self._happened(self._running[report.job], report)
+                self._outlook.tell(self._running.values(), self._room)
 
     def _happened(self, job: Job, told: Told) -> None:
         event = told.event
         if isinstance(event, Rendered):
             # The engine's place is free; writing to disk must not hold up the others' events.
             del self._running[job.id]
-            self._saver.submit(self._save, job, event)
+            self._keeper.keep(job, event)
         elif isinstance(event, ENDS):
             del self._running[job.id]
             self._end(job, event)
@@ -286,7 +342,8 @@ class Studio:
         state: Literal["stopped", "restarting"] = "stopped" if down.final else "restarting"
         again = "" if down.final else " It is being started again."
         self._status = Status(state=state, message=f"The engine stopped: {down.reason}.{again}")
-        jobs, self._running, self._slots = list(self._running.values()), {}, 0
+        jobs, self._running, self._room = list(self._running.values()), {}, Room(0, 1)
+        self._line.cold()
         for job in reversed(jobs):
             if job.attempts >= ATTEMPTS:
                 self._end(job, Failed(message=f"The engine stopped three times while making this picture; the last time, {down.reason}."))
@@ -295,43 +352,44 @@ class Studio:
                 self._line.add(job, first=True)
 
     def _dispatch(self) -> None:
-        while len(self._running) < self._slots and (job := self._line.take()):
-            job.attempts += 1
-            self._journal.started(job)
-            self._running[job.id] = job
-            self._worker.submit(job.id, job.request)
+        with self._lock:
+            # With a full disk the engine stops before memory is full too.
+            while self._room.places and not self._keeper.full:
+                job = self._line.take(self._running.values(), self._room, time.monotonic())
+                if job is None:
+                    break
+                job.attempts += 1
+                self._started(job)
+                self._running[job.id] = job
+                self._worker.submit(job.id, job.request)
 
-    def _save(self, job: Job, picture: Rendered) -> None:
+    def _started(self, job: Job) -> None:
         try:
-            self._keep(job, picture)
-        except Exception as error:
-            log.error("job %s: its picture could not be saved", job.id, exc_info=error)
-            job.append(Failed(message=f"The picture could not be saved. The log has the details under {job.id[:8]}."))
+            self._journal.started(job)
+        except StorageError as error:
+            # Without its count the job may get one attempt too many; that is better than none.
+            log.warning("job %s: %s", job.id, error.message)
 
-    def _keep(self, job: Job, picture: Rendered) -> None:
-        """Save the picture, now or as soon as there is room for it."""
-        told = False
-        while True:
-            try:
-                name = self._store.save(
-                    job.request, picture.rgb, picture.width, picture.height, job.frames, picture.seconds, datetime.now().astimezone()
-                )
-                break
-            except StorageError as error:
-                # The picture stays in memory until there is room for it.
-                if not told:
-                    job.append(Waiting(reason=f"{error.message} The picture is kept and saved as soon as there is room."))
-                    told = True
-                if self._closing.wait(3):
-                    return
+    def _save(self, job: Job, picture: Rendered) -> str:
+        now = datetime.now().astimezone()
+        name = self._store.save(job.request, picture.rgb, picture.width, picture.height, job.frames, picture.seconds, now, job.id)
         self.access.shown.finished(job.id, job.owner, name)
-        self._end(job, Finished(picture=name, seconds=picture.seconds))
+        return name
 
-    def _end(self, job: Job, event: Event) -> None:
+    def _finish(self, job: Job, event: Event) -> None:
         """Journal first, then the log: whoever reads "finished" can rely on it."""
         self._journal.ended(job, event)
         job.append(event)
         self.comparisons.ended(job)
+
+    def _end(self, job: Job, event: Event) -> None:
+        """A job's end, also where the disk does not take it at the moment."""
+        try:
+            self._finish(job, event)
+        except StorageError as error:
+            log.warning("job %s: %s", job.id, error.message)
+            job.append(event)
+            self._keeper.end(job, event)
 
     def _remember(self, job: Job) -> None:
         self._recent[job.id] = job

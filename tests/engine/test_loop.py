@@ -252,3 +252,56 @@ def test_positions_and_names_are_the_same_call(bench: Bench, given: dict[str, An
     bench.run()
     assert torch.equal(bench.ended["names"], bench.ended["positions"])
     assert bench.denoiser.forwards == [2]
+
+
+def test_a_first_call_goes_ahead_of_the_rounds_others(bench: Bench) -> None:
+    for k in range(3 * ROWS):
+        bench.steps(str(k), 5)
+    bench.loop.step()
+    bench.order.clear()
+    bench.steps("late", 2)
+    bench.loop.step()
+    assert bench.order[0] == "late" and bench.order.count("late") == 2, "its first call came first, and it waits for its second"
+    assert len(bench.order) == 3 * ROWS + 2, "everybody else had their step in the same round"
+
+
+def test_who_comes_in_the_middle_of_a_round_does_not_wait_for_its_end(bench: Bench) -> None:
+    for k in range(3 * ROWS):
+        bench.steps(str(k), 5)
+    bench.loop.step()
+    bench.order.clear()
+    coming = ["late"]
+
+    def listen() -> None:
+        if coming:
+            bench.add(coming.pop(), late)
+
+    def late() -> float:
+        bench.loop.ask(Task(lambda: None))
+        bench.order.append("late")
+        return float(bench.stand_in(torch.ones(1, 2), 0, return_dict=False)[0][0, 0])
+
+    bench.loop.step(listen)
+    assert bench.order.index("late") == ROWS and bench.ended["late"] == expected(1)
+    bench.run()
+    assert all(bench.ended[str(k)] == expected(5) for k in range(3 * ROWS))
+
+
+def test_cancelled_in_the_middle_of_a_round_it_is_not_called_again(bench: Bench) -> None:
+    for k in range(2 * ROWS):
+        bench.steps(str(k), 5)
+    bench.loop.step()
+    last = str(2 * ROWS - 1)
+    bench.loop.step(lambda: bench.loop.cancel(last))
+    bench.run()
+    assert bench.ended.pop(last) == "cancelled" and set(bench.ended.values()) == {expected(5)}
+
+
+def test_a_stream_of_newcomers_does_not_stop_the_others(bench: Bench) -> None:
+    bench.steps("long", 20)
+    for k in range(100):
+        bench.steps(f"short{k}", 1)
+        bench.loop.step()
+        if "long" in bench.ended:
+            break
+    assert k == 19

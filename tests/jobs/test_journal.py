@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from datetime import datetime
@@ -9,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from webui.errors import StorageError
+from webui.errors import DiskFull, StorageError
 from webui.events import Cancelled, Finished
 from webui.jobs.job import Job
-from webui.jobs.journal import Journal
+from webui.jobs.journal import SCHEMA, Journal
 from webui.request import Defaults, Request
 
 
@@ -84,4 +85,47 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert ended.returncode == -9
     journal = Journal(file)
     assert [back.id for back in journal.unfinished()] == ["kept"]
+    journal.close()
+
+
+def test_a_journal_that_cannot_be_written_says_what_to_do(file: Path) -> None:
+    journal = Journal(file)
+    journal.add([one := job("1")])
+    journal._db.execute("pragma query_only = on")
+    for write in (lambda: journal.add([job("2")]), lambda: journal.started(one), lambda: journal.ended(one, Cancelled())):
+        with pytest.raises(StorageError, match="read-only drive"):
+            write()
+    journal._db.execute("pragma query_only = off")
+    pages = journal._db.execute("pragma page_count").fetchone()[0]
+    journal._db.execute(f"pragma max_page_count = {pages}")
+    with pytest.raises(DiskFull, match="Free some space"):
+        journal.add([job(str(k)) for k in range(2, 500)])
+    journal.ended(one, Cancelled())
+    assert journal.unfinished() == []
+    journal.close()
+
+
+def test_a_journal_from_before_jobs_could_be_moved_is_taken_over(file: Path) -> None:
+    file.parent.mkdir()
+    old = sqlite3.connect(file)
+    old.executescript(SCHEMA.replace(",\n    place    real", ""))
+    old.execute(
+        "insert into jobs (id, team, owner, created, request) values ('old', 'g', 'ann', ?, ?)",
+        (job("old").created.isoformat(), job("old").request.model_dump_json()),
+    )
+    old.commit()
+    old.close()
+    journal = Journal(file)
+    journal.add([new := job("new")])
+    journal.moved([new, *journal.unfinished()[:1]])
+    assert [back.id for back in journal.unfinished()] == ["new", "old"]
+    journal.close()
+
+
+def test_jobs_that_are_moved_leave_everybody_elses_places_alone(file: Path) -> None:
+    journal = Journal(file)
+    jobs = {name: job(name, owner="bob" if name == "x" else "ann") for name in "axbc"}
+    journal.add(jobs.values())
+    journal.moved([jobs[name] for name in "cab"])
+    assert [back.id for back in journal.unfinished()] == ["c", "x", "a", "b"]
     journal.close()

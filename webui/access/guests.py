@@ -49,6 +49,10 @@ class Guests:
             raise NotFound("There is no such person.")
         return self._people[id]
 
+    def called(self, id: str) -> str:
+        """What somebody is called, also where nothing is known of them any more."""
+        return self._people[id].name if id in self._people else "Somebody"
+
     def newcomer(self, role: Role) -> Person:
         """Somebody of whom nothing is known yet."""
         with self._lock:

@@ -62,9 +62,9 @@ class Engine:
         """End a job at once: we are between two steps."""
         self._loop.cancel(job)
 
-    def step(self) -> bool:
-        """One step of every running job. Whether anything is left to do."""
-        return self._loop.step()
+    def step(self, listen: Callable[[], None] = lambda: None) -> bool:
+        """One step of every running job. Whether anything is left to do. `listen` is called in between; it may submit and cancel."""
+        return self._loop.step(listen)
 
     def _story(self, request: Resolved, emit: Emit) -> None:
         # 1. The model.

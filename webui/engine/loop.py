@@ -4,6 +4,9 @@ Each job is an ordinary pipeline call in a greenlet, on a shallow copy of the pi
 inputs to the loop and switches back to it; the loop gathers the calls that wait, groups those that can share a forward, runs each group
 once, and gives every job its slice. Everything heavy that is not the denoiser (text encoding, decoding) is a `Task`, one per round, so that
 it never holds up the others' steps for longer than that.
+
+Whoever has nothing to see yet comes first: new jobs are taken in between two forwards, not only between two rounds, and one task of theirs
+and their first calls go ahead of what the round has left. It is one call per job, so nobody is held up for long.
 """
 
 from __future__ import annotations
@@ -94,6 +97,7 @@ class Loop:
         self._rows = rows
         self._new: deque[Job] = deque()
         self._jobs: dict[str, Job] = {}
+        self._fresh: dict[str, Job] = {}
         self._hub: Any = None
 
     def add(self, job: Job) -> None:
@@ -112,20 +116,38 @@ class Loop:
         own.__dict__.update({part: StandIn(getattr(pipe, part), self.ask), "scheduler": scheduler, "_all_hooks": []})
         return own
 
-    def step(self) -> bool:
-        """One round: every waiting denoiser call once, in shared forwards, and one task. Whether anything is left to do."""
+    def step(self, listen: Callable[[], None] = lambda: None) -> bool:
+        """One round: every waiting denoiser call once, in shared forwards, and one task. Whether anything is left to do.
+
+        `listen` is called between forwards; it may add and cancel jobs.
+        """
         self._hub = greenlet.getcurrent()
         # Grad mode is thread state, and the pipelines' own no_grad blocks interleave: this one must be outside of all.
         with torch.no_grad():
-            while self._new:
-                job = self._new.popleft()
-                self._jobs[job.id] = job
-                self._enter(job, job.greenlet.switch)
-            waiting = list(self._jobs.values())
-            for group in _groups((job for job in waiting if isinstance(job.asks, Call)), self._rows):
-                self._run(group)
-            self._do([job for job in waiting if isinstance(job.asks, Task)])
+            welcomed = self._welcome()
+            waiting = [job for job in self._jobs.values() if job.id not in welcomed]
+            for group in list(_groups((job for job in waiting if isinstance(job.asks, Call)), self._rows)):
+                self._run([job for job in group if job.id in self._jobs])  # `listen` may have cancelled some
+                listen()
+                if self._new:
+                    self._welcome()
+            self._do([job for job in waiting if isinstance(job.asks, Task) and job.id in self._jobs])
         return bool(self._jobs or self._new)
+
+    def _welcome(self) -> set[str]:
+        """Take new jobs in and bring those that have had no call to it, as far as one task does; which ones that were."""
+        while self._new:
+            job = self._new.popleft()
+            self._jobs[job.id] = self._fresh[job.id] = job
+            self._enter(job, job.greenlet.switch)
+        welcomed = set(self._fresh)
+        self._do([job for job in self._fresh.values() if isinstance(job.asks, Task)])
+        called = [job for job in self._fresh.values() if isinstance(job.asks, Call)]
+        for job in called:
+            del self._fresh[job.id]
+        for group in _groups(called, self._rows):
+            self._run(group)
+        return welcomed
 
     def cancel(self, id: str) -> None:
         """End a job, between rounds only."""
@@ -138,6 +160,8 @@ class Loop:
                 self._enter(self._jobs[id], self._jobs[id].greenlet.throw, Cancelled())
 
     def _run(self, jobs: list[Job]) -> None:
+        if not jobs:
+            return
         calls = [job.asks for job in jobs if isinstance(job.asks, Call)]
         try:
             outs = _forward(calls)
@@ -178,6 +202,7 @@ class Loop:
         if job.greenlet.dead:
             job.asks = None
             self._jobs.pop(job.id, None)
+            self._fresh.pop(job.id, None)
 
 
 def _groups(jobs: Iterable[Job], rows: int) -> Iterator[list[Job]]:

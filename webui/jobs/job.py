@@ -10,6 +10,9 @@ from datetime import datetime
 from webui.events import ENDS, Event, Queued, Started, Step
 from webui.request import Resolved
 
+ATTEMPTS = 3
+"""A job whose engine dies under it runs again, twice at most."""
+
 
 class Job:
     """A request on its way to a picture. Threads may append and read at the same time."""
@@ -50,6 +53,14 @@ class Job:
         events = self.events
         start = max((at for at, event in enumerate(events) if isinstance(event, Started)), default=0)
         return tuple(event.preview for event in events[start:] if isinstance(event, Step) and event.preview is not None)
+
+    @property
+    def steps_done(self) -> int:
+        """Steps of the current attempt so far."""
+        for event in reversed(self.events):
+            if isinstance(event, Step | Started):
+                return event.i if isinstance(event, Step) else 0
+        return 0
 
     def append(self, event: Event) -> None:
         """Write one event and wake every reader. Nothing is written after the end."""

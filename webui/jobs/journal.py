@@ -9,13 +9,13 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from webui.comparison import Comparison
-from webui.errors import StorageError
+from webui.errors import DiskFull, StorageError
 from webui.events import EVENT, Event
 from webui.jobs.job import Job
 from webui.jobs.rates import Kind
@@ -32,7 +32,8 @@ create table if not exists jobs (
     created  text not null,
     request  text not null,
     attempts integer not null default 0,
-    ending   text
+    ending   text,
+    place    real
 );
 create index if not exists unfinished on jobs (number) where ending is null;
 create index if not exists of_owner on jobs (owner, number);
@@ -51,8 +52,8 @@ create table if not exists rates (
     primary key (device, kind, together)
 ) without rowid;
 """
-# "group" is a word of SQL's own, hence "team". A comparison's id is the group of its jobs. All of this is made where it is missing, so that
-# a journal from before there were comparisons opens as it is.
+# "group" is a word of SQL's own, hence "team". `place` is where a job that was moved stands among the numbers. A comparison's id is the
+# group of its jobs. All of this is made where it is missing, so that a journal from before opens as it is.
 
 COLUMNS = "id, team, owner, created, request, attempts, ending"
 
@@ -85,6 +86,8 @@ class Journal:
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = full")
             self._db.executescript(SCHEMA)
+            if "place" not in [column[1] for column in self._db.execute("pragma table_info(jobs)")]:
+                self._db.execute("alter table jobs add column place real")  # a journal from before jobs could be moved
             self._db.execute("begin immediate")
             self._db.execute("commit")
         except sqlite3.OperationalError as error:
@@ -121,19 +124,39 @@ class Journal:
             except sqlite3.Error as error:
                 if self._db.in_transaction:
                     self._db.execute("rollback")
-                raise StorageError(f"The job cannot be written to the journal: {error}. Free some disk space and try again.") from None
+                raise _refusal(error) from None
 
     def started(self, job: Job) -> None:
-        """The job enters an engine once more."""
-        self._write("update jobs set attempts = ? where id = ?", (job.attempts, job.id))
+        """The job enters an engine once more, or has left it by no fault of its own.
+
+        Raises:
+            StorageError: the disk does not take it.
+        """
+        self._write([("update jobs set attempts = ? where id = ?", (job.attempts, job.id))])
 
     def ended(self, job: Job, event: Event) -> None:
-        """The job's last event."""
-        self._write("update jobs set ending = ? where id = ?", (event.model_dump_json(), job.id))
+        """The job's last event.
+
+        Raises:
+            StorageError: the disk does not take it.
+        """
+        self._write([("update jobs set ending = ? where id = ?", (event.model_dump_json(), job.id))])
+
+    def moved(self, jobs: Sequence[Job]) -> None:
+        """These jobs wait in this order from now on: they exchange their places among themselves, and nobody else's changes.
+
+        Raises:
+            StorageError: the disk does not take it.
+        """
+        marks = ", ".join("?" * len(jobs))
+        with self._lock:
+            query = f"select coalesce(place, number) from jobs where id in ({marks}) order by 1"
+            places = [row[0] for row in self._db.execute(query, [job.id for job in jobs])]
+        self._write([("update jobs set place = ? where id = ?", (place, job.id)) for place, job in zip(places, jobs, strict=True)])
 
     def unfinished(self) -> list[Job]:
-        """Jobs without an end, oldest first: what a restart goes on with."""
-        return self._read("where ending is null order by number")
+        """Jobs without an end, in the order in which they wait: what a restart goes on with."""
+        return self._read("where ending is null order by coalesce(place, number)")
 
     def job(self, id: str) -> Job | None:
         """One job as it stands on disk."""
@@ -188,9 +211,17 @@ class Journal:
         with self._lock:
             self._db.close()
 
-    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+    def _write(self, statements: Sequence[tuple[str, tuple[object, ...]]]) -> None:
         with self._lock:
-            self._db.execute(statement, values)
+            try:
+                self._db.execute("begin immediate")
+                for statement, values in statements:
+                    self._db.execute(statement, values)
+                self._db.execute("commit")
+            except sqlite3.Error as error:
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
+                raise _refusal(error) from None
 
     def _read(self, where: str, *values: object) -> list[Job]:
         with self._lock:
@@ -205,6 +236,15 @@ def _ending(job: Job) -> str | None:
 def _entry(row: tuple[str, str, str, str]) -> Entry:
     id, owner, created, comparison = row
     return Entry(id, owner, datetime.fromisoformat(created), Comparison.model_validate_json(comparison))
+
+
+def _refusal(error: sqlite3.Error) -> StorageError:
+    """What SQLite says, as a sentence that says what to do."""
+    if "full" in str(error):
+        return DiskFull("The disk is full, so the journal cannot be written. Free some space.")
+    if "readonly" in str(error):
+        return StorageError("The journal is on a read-only drive and cannot be written. Make it writable.")
+    return StorageError(f"The journal cannot be written: {error}. Check the drive.")
 
 
 def _job(row: tuple[str, str, str, str, str, int, str | None]) -> Job:

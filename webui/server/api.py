@@ -9,11 +9,12 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi import Request as Http
-from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingResponse
 
 from webui import __version__
 from webui.engine.samplers import SAMPLERS, SCHEDULES
 from webui.errors import InvalidRequest, NotAllowed, NotFound
+from webui.events import Finished
 from webui.jobs.job import Job
 from webui.people import Person
 from webui.request import Request
@@ -94,6 +95,27 @@ def rest(studio: Studio, *more: APIRouter) -> FastAPI:
         """Stop a job: at once if it waits, at its next step if it runs."""
         studio.cancel([_own(studio.job(id, by), by).id], by)
         return described(studio.job(id, by))
+
+    @api.post("/jobs/{id}/move")
+    async def move(id: str, http: Http, by: By) -> dict[str, Any]:
+        """Put a waiting job of yours before another of yours: {"before": its id}, or {"before": null} for the end."""
+        values = await an_object(http)
+        if set(values) != {"before"} or not isinstance(values["before"], str | None):
+            raise InvalidRequest('Send {"before": the id of a waiting job}, or {"before": null} for the end.', "before")
+        await asyncio.to_thread(studio.move, id, values["before"], by)
+        return queue(by)
+
+    @api.get("/jobs/{id}/picture")
+    def download(id: str, by: By) -> Response:
+        """A job's picture as a file, also while the disk does not take it."""
+        job = studio.job(id, by)
+        name = job.last.picture.rpartition("/")[2] if isinstance(job.last, Finished) else f"{job.id[:8]}.png"
+        return Response(studio.download(id, by), media_type="image/png", headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+    @api.get("/queue")
+    def queue(by: By) -> dict[str, Any]:
+        """What runs and what waits, of everybody: who, how long, in which order; the prompts of others are left out."""
+        return {"trouble": studio.trouble, "jobs": [entry.model_dump() for entry in studio.queue(by)]}
 
     @api.get("/groups/{group}/events")
     def group_events(group: str, by: By) -> StreamingResponse:

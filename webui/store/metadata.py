@@ -89,6 +89,16 @@ def recipe(png: BinaryIO) -> Resolved:
     return parameters.resolve(Defaults(), parameters.model or "")
 
 
+def seconds(png: BinaryIO) -> float:
+    """How long a picture of ours took to make; 0 where it does not say."""
+    for _, text in texts(png, (KEYWORD,)):
+        try:
+            return float(json.loads(text)["seconds"])
+        except (ValueError, TypeError, KeyError, RecursionError):
+            break
+    return 0.0
+
+
 def _truth(text: str) -> Resolved:
     try:
         values: Any = json.loads(text)

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from webui.errors import NotFound, StorageError, UserError
+from webui.errors import DiskFull, NotFound, StorageError, UserError
 from webui.request import Resolved
 from webui.store import disk, metadata, sheet
 from webui.store.record import ENDING, Record
@@ -27,6 +27,9 @@ RESERVE = 16 * 2**20
 
 COMPRESSION = 3
 """Of a PNG, 0 to 9: a third of the time of the usual 6 for a tenth more bytes."""
+
+LETTERS = 4
+"""Of a job's id in the name of its picture."""
 
 NAMES = 100
 """Random parts that are tried before a save is given up."""
@@ -56,9 +59,19 @@ class Store:
             self._room(0)
             disk.probe(self.outputs)
         except OSError as error:
-            raise StorageError(f"{_reason(error, str(self.outputs))} Or choose another folder with --outputs.") from None
+            raise _refusal(error, str(self.outputs), " Or choose another folder with --outputs.") from None
 
-    def save(self, request: Resolved, rgb: bytes, width: int, height: int, frames: Sequence[bytes], seconds: float, at: datetime) -> str:
+    def save(
+        self,
+        request: Resolved,
+        rgb: bytes,
+        width: int,
+        height: int,
+        frames: Sequence[bytes],
+        seconds: float,
+        at: datetime,
+        mark: str | None = None,
+    ) -> str:
         """Keep a picture with its recipe and its step frames. When this returns it survives a power cut.
 
         Args:
@@ -66,6 +79,7 @@ class Store:
             frames: an image file per step, all of one size; may be empty.
             seconds: how long the picture took.
             at: local time; day and time of the name.
+            mark: a job's id; the name begins with four of its letters, so that `find` knows the picture again.
 
         Returns:
             The picture's path below `outputs/`, with forward slashes.
@@ -73,14 +87,15 @@ class Store:
         Raises:
             StorageError: it cannot be written now; nothing of it is left.
         """
-        png = _png(rgb, width, height, request, seconds, at)
+        png = encoded(rgb, width, height, request, seconds, at)
         steps = _sheet(frames)
         day = f"{at:%Y-%m-%d}"
         try:
             self._room(len(png) + len(steps or b""))
             self._day(day)
-            for _ in range(NAMES):
-                stem = f"{at:%H%M%S}-{secrets.token_hex(2)}-{slug(request.prompt)}"
+            for number in range(NAMES):
+                letters = mark[:LETTERS] if mark and not number else secrets.token_hex(LETTERS // 2)
+                stem = f"{at:%H%M%S}-{letters}-{slug(request.prompt)}"
                 try:
                     # The picture comes last: whoever sees it finds its frames.
                     disk.place(self.outputs / day, ({f"{stem}.steps.jpg": steps} if steps else {}) | {f"{stem}.png": png})
@@ -88,8 +103,21 @@ class Store:
                 except FileExistsError:
                     continue
         except OSError as error:
-            raise StorageError(_reason(error, self.outputs.name)) from error
+            raise _refusal(error, self.outputs.name) from error
         raise StorageError("No free name was found for the picture.")
+
+    def find(self, mark: str, request: Resolved, since: datetime) -> tuple[str, float] | None:
+        """The picture that `save` made of this request with this mark, not before `since`, and the seconds that it took; if any."""
+        for file in self.outputs.glob(f"*/*-{mark[:LETTERS]}-{slug(request.prompt)}.png"):
+            name = file.relative_to(self.outputs).as_posix()
+            try:
+                # The clock of a network drive may be a little behind ours.
+                if file.stat().st_mtime >= since.timestamp() - 60 and self.recipe(name) == request:
+                    with file.open("rb") as png:
+                        return name, metadata.seconds(png)
+            except (OSError, UserError):
+                continue
+        return None
 
     def path(self, name: str) -> Path:
         """The file of a picture or of its sheet of frames. The name may come from anybody.
@@ -193,7 +221,8 @@ def _visible(name: str) -> bool:
     return plain and not any(part.startswith(".") for part in name.split("/")) and path.suffix.lower() in (".png", ".jpg")
 
 
-def _png(rgb: bytes, width: int, height: int, request: Resolved, seconds: float, at: datetime) -> bytes:
+def encoded(rgb: bytes, width: int, height: int, request: Resolved, seconds: float, at: datetime) -> bytes:
+    """A picture as the PNG that is saved, with its recipe inside."""
     stream = io.BytesIO()
     Image.frombytes("RGB", (width, height), rgb).save(
         stream, "PNG", pnginfo=metadata.write(request, seconds, at), compress_level=COMPRESSION
@@ -208,6 +237,11 @@ def _sheet(frames: Sequence[bytes]) -> bytes | None:
         # A picture is never lost because of a preview.
         log.exception("the step frames cannot be read; the picture is kept without them")
         return None
+
+
+def _refusal(error: OSError, folder: str, more: str = "") -> StorageError:
+    kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
+    return kind(_reason(error, folder) + more)
 
 
 def _reason(error: OSError, folder: str) -> str:

@@ -62,17 +62,22 @@ def _read(stream: BinaryIO, commands: queue.SimpleQueue[Command]) -> None:
 def _run(setup: Setup, commands: queue.SimpleQueue[Command], pipe: Pipe) -> None:
     # Here and not at the top: the reader above must be running while torch is being imported.
     from webui.engine.engine import Engine
+    from webui.engine.loading import KEPT
 
     engine = Engine(setup.models, setup.device, setup.previews)
-    pipe.send(Up(device=engine.device, slots=engine.slots))
+    pipe.send(Up(device=engine.device, slots=engine.slots, models=KEPT))
     if setup.preload is not None and commands.empty():
         engine.preload(setup.preload)
-    busy = False
-    while True:
-        while not busy or not commands.empty():
+
+    def listen() -> None:
+        while not commands.empty():
             _obey(engine, commands.get(), pipe)
-            busy = True
-        busy = engine.step()
+
+    while True:
+        _obey(engine, commands.get(), pipe)
+        listen()
+        while engine.step(listen):
+            listen()
 
 
 def _obey(engine: Engine, command: Command, pipe: Pipe) -> None:

@@ -16,11 +16,12 @@ class _Message(BaseModel):
 
 
 class Up(_Message):
-    """The engine is ready. `slots` jobs may advance in it at once."""
+    """The engine is ready. `slots` jobs may advance in it at once, and it keeps `models` models in memory."""
 
     kind: Literal["up"] = "up"
     device: str
     slots: int
+    models: int
 
 
 class Down(_Message):
