@@ -19,7 +19,7 @@ from webui.panels.parts.prompt import negative, prompt
 from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import SHAPES, shaped, size
-from webui.panels.remember import AT_ONCE, QUIET, fields, kept, known, restored
+from webui.panels.remember import AT_ONCE, QUIET, fields, known, remember, restored
 from webui.request import Defaults, Request, help_text
 from webui.studio import Studio
 
@@ -87,9 +87,7 @@ def _press(studio: Studio, parts: list[Part], controls: Mapping[str, Component],
 
 def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Component], chips: list[Component], applied: Component) -> None:
     """Settings and the running job survive a reload."""
-    boxes = list(controls.values())
-    ticket = gr.JSON(visible=False)
-    state = kept("create", controls)
+    boxes, ticket = list(controls.values()), gr.JSON(visible=False)
 
     def arrive(saved: Any) -> list[Any]:
         saved = known(studio, saved)
@@ -98,13 +96,9 @@ def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Componen
         count = saved["count"] if type(saved.get("count")) in (int, float) else gr.skip()
         return [*shown.values(), count, *ideas_of(studio.models()[chosen], len(chips)), chosen, follow.latest(studio)]
 
-    page = gr.context.Context.root_block
-    assert page is not None
-    arrived = page.load(arrive, state, [*boxes, *chips, applied, ticket], queue=False, **QUIET)
+    arrived = remember("create", controls, arrive, [*boxes, *chips, applied, ticket])
     helps = json.dumps({name: help_text(name) for name in Request.model_fields})
-    script = (
-        f"(ticket, ...values) => {{ stepwise.create.arrive(ticket, {json.dumps(list(controls))}, values, {helps}); stepwise.arrive(); }}"
-    )
+    script = f"(ticket, ...values) => stepwise.create.arrive(ticket, {json.dumps(list(controls))}, values, {helps})"
     arrived.then(None, [ticket, *boxes], None, js=script, **QUIET)
 
 

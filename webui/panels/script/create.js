@@ -41,7 +41,7 @@ stepwise.create = (() => {
     form.remember(names, values);
     if (ticket && ticket.group) open(ticket.group);
     at("#stop").classList.toggle("idle", !feed.running());
-    stepwise.arrive();
+    stepwise.arrive("create");
   }
 
   function open(group) {
@@ -243,5 +243,5 @@ stepwise.create = (() => {
   }, true);
   stepwise.keys.name("create", () => at("#generate").click(), () => { if (feed.running() || pressing) stop(); });
 
-  return { follow, unanswered, arrive, remember: form.remember, settings: form.settings };
+  return { follow, unanswered, arrive, remember: form.remember, kept: form.kept, settings: form.settings };
 })();

@@ -152,9 +152,8 @@ stepwise.compare = (() => {
   function remember(names, values) {
     clearTimeout(sizing);
     sizing = setTimeout(() => { const button = at("#compare-estimate"); if (button) button.click(); }, 250);
-    const settings = form.remember(names, values);
-    vary(settings);
-    return settings;
+    form.remember(names, values);
+    vary(form.settings());
   }
 
   function sized(ticket) {
@@ -223,7 +222,7 @@ stepwise.compare = (() => {
   function arrive(names, values, helps) {
     arrived = { helps };
     remember(names, values);
-    if (stepwise.tabs.shown() === "compare") mount();
+    stepwise.arrive("compare");
   }
 
   async function mount() {
@@ -245,5 +244,5 @@ stepwise.compare = (() => {
 
   stepwise.tabs.onChange((name) => { if (name === "compare") mount(); });
 
-  return { follow, unanswered, arrive, remember, sized, take, taken: () => [sent], draw, mode, stop, extend, open, doing, question, settings: form.settings };
+  return { follow, unanswered, arrive, remember, kept: form.kept, sized, take, taken: () => [sent], draw, mode, stop, extend, open, doing, question, settings: form.settings };
 })();
