@@ -118,10 +118,10 @@ def _press(studio: Studio, parts: list[Part], axes: list[Varying], controls: Map
     yes = _trigger("sure")
     for button, press in ((generate, begin), (yes, partial(begin, sure=True))):
         pressed = button.click(press, boxes, [ticket, controls["seed"]], **AT_ONCE)
-        pressed.success(None, ticket, None, js="(ticket) => stepwise.compare.follow(ticket)", **QUIET)
-        pressed.failure(None, None, None, js="() => stepwise.compare.unanswered()", **QUIET)
+        pressed.success(None, ticket, None, js="(ticket) => stepwise.asking.follow(ticket)", **QUIET)
+        pressed.failure(None, None, None, js="() => stepwise.asking.unanswered()", **QUIET)
     sized = _trigger("estimate").click(estimate, boxes, estimated, **AT_ONCE)
-    sized.success(None, estimated, None, js="(ticket) => stepwise.compare.sized(ticket)", **QUIET)
+    sized.success(None, estimated, None, js="(ticket) => stepwise.asking.sized(ticket)", **QUIET)
 
 
 def _vary(studio: Studio, axes: list[Varying], controls: Mapping[str, Component]) -> None:
@@ -150,7 +150,7 @@ def _remember(studio: Studio, parts: list[Part], axes: list[Varying], controls: 
     helps = json.dumps({name: help_text(name) for name in Request.model_fields})
     script = f"(...values) => stepwise.compare.arrive({json.dumps(list(controls))}, values, {helps})"
     arrived.then(None, boxes, None, js=script, **QUIET)
-    _trigger("take").click(show, sent, [*boxes, applied], js="() => stepwise.compare.taken()", **AT_ONCE)
+    _trigger("take").click(show, sent, [*boxes, applied], js="() => stepwise.asking.taken()", **AT_ONCE)
 
 
 def _adopt(studio: Studio, controls: Mapping[str, Component], applied: Component) -> None:

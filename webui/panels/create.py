@@ -55,7 +55,7 @@ def create(studio: Studio) -> None:
     controls = {name: control for part in parts for name, control in part.components.items()} | {"count": count}
     applied = gr.Textbox(chosen.name, visible=False)
     _press(studio, parts, controls, generate)
-    compare.click(None, None, None, js="() => stepwise.compare.take(stepwise.create.settings())", **QUIET)
+    compare.click(None, None, None, js="() => stepwise.asking.take(stepwise.create.settings())", **QUIET)
     _remember(studio, parts, controls, chips, applied)
     _adopt(studio, controls, chips, applied)
     for name, button in shapes.items():

@@ -23,7 +23,7 @@ AT_ONCE: dict[str, Any] = {"queue": False, "preprocess": False, **QUIET}
 
 
 def remember(tab: str, controls: Mapping[str, Component], show: Callable[[Any], list[Any]], outputs: list[Component]) -> Dependency:
-    """Keep what a tab's controls show in the browser, and hand it to `show` when the page comes again; `show` says what `outputs` begin with.
+    """Keep what a tab's controls show in the browser, and hand it to `show` when the page comes again; that says what `outputs` show.
 
     Plain `localStorage`, by the tab's script: `gr.BrowserState` reads nothing as long as its tab has not been opened.
     """

@@ -208,7 +208,7 @@ stepwise.create = (() => {
     line.replaceChildren();
     if (!job.picture) return;
     const [href, name] = [`/pictures/${job.picture}`, job.picture.split("/").pop()];
-    const compare = make("button", { type: "button", className: "link", textContent: "Compare", title: "Compare step counts from this picture's noise", onclick: () => stepwise.compare.take(request) });
+    const compare = make("button", { type: "button", className: "link", textContent: "Compare", title: "Compare step counts from this picture's noise", onclick: () => stepwise.asking.take(request) });
     line.append(make("a", { href, download: name, textContent: "Download" }), " · ", compare, " · ", make("a", { href, target: "_blank", rel: "noopener", textContent: `outputs/${job.picture}` }));
   }
 
