@@ -52,9 +52,9 @@ stepwise.asking = (() => {
   // A setting that varies has its values above: its own control would say nothing.
   function vary(settings) {
     const varied = [settings.columns, settings.rows];
-    for (const name of ["prompt", "negative", "steps", "guidance", "sampler", "schedule", "seed", "seed-mode", "model"]) {
+    for (const name of ["prompt", "tokens", "negative", "steps", "guidance", "sampler", "schedule", "seed", "seed-mode", "model"]) {
       const block = form.own(name);
-      if (block) block.classList.toggle("varied", varied.includes(name.replace("-mode", "")));
+      if (block) block.classList.toggle("varied", varied.includes({ tokens: "prompt", "seed-mode": "seed" }[name] || name));
     }
     // Gradio names the crosses of its chips by their place in the list.
     document.querySelectorAll("#compare .token").forEach((chip) => { at(".token-remove", chip).title = `Remove ${at("span", chip).textContent}`; });
