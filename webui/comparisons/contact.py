@@ -9,7 +9,7 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw
 
 from webui.comparison import Comparison
-from webui.comparisons.lettering import EMPTY, FAINT, INK, LINE, PAPER, wrapped, write
+from webui.comparisons.lettering import EMPTY, FAINT, INK, LINE, PAPER, font_for, wrapped, write
 from webui.request import title
 
 MARGIN = 16
@@ -18,7 +18,7 @@ NARROWEST = 112
 """Width of a cell in pixels, at least: its head has to fit above it."""
 HEAD_LINES = 3
 SIDE_WIDTH = 160
-"""Of the heads of rows, in pixels."""
+"""Of the heads of rows, in pixels, at most."""
 PIXELS = 2**24
 """Most pixels of a sheet; cells that need more are made smaller."""
 
@@ -41,7 +41,8 @@ class Sheet:
         self.tile = max(1, int(width * scale)), max(1, int(height * scale))
         """Width and height of a picture on it."""
         self._cell = max(self.tile[0], NARROWEST), self.tile[1] + (LINE if below else 0)
-        self._left = MARGIN + (SIDE_WIDTH + GAP if comparison.rows != [""] else 0)
+        self._side = min(SIDE_WIDTH, max(math.ceil(font_for(head).getlength(head)) for head in comparison.rows))
+        self._left = MARGIN + (self._side + GAP if self._side else 0)
         across = self._left + columns * (self._cell[0] + GAP) - GAP + MARGIN
         words = wrapped(_about(comparison), across - 2 * MARGIN, 4), wrapped(_settings(comparison), across - 2 * MARGIN, 3)
         heads = max(len(wrapped(head, self._cell[0], HEAD_LINES)) for head in comparison.columns)
@@ -60,9 +61,8 @@ class Sheet:
             lines = len(wrapped(head, self._cell[0], HEAD_LINES))
             top = self._top - GAP // 2 - lines * LINE
             write(draw, (self._corner(0, column)[0], top), head, self._cell[0], HEAD_LINES, middle=True)
-        if self._comparison.rows != [""]:
-            for row, head in enumerate(self._comparison.rows):
-                write(draw, (MARGIN, self._corner(row, 0)[1]), head, SIDE_WIDTH, max(1, self._cell[1] // LINE))
+        for row, head in enumerate(self._comparison.rows):
+            write(draw, (MARGIN, self._corner(row, 0)[1]), head, self._side, max(1, self._cell[1] // LINE))
         for cell, tile in zip(self._comparison.cells(), tiles, strict=True):
             self._place(sheet, draw, self._corner(cell.row, cell.column), tile)
         return sheet

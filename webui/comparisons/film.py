@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from PIL import Image
@@ -24,6 +24,9 @@ HOLD = 2000
 SIDE = 768
 """Longest side of one cell's animation in pixels."""
 
+SAMPLES = 8
+"""Frames that a GIF's colours are chosen from."""
+
 PIXELS = 2**20
 """Most pixels of all pictures on the sheet: a browser has to play it, and a message has to carry it."""
 
@@ -39,12 +42,15 @@ class Reel(NamedTuple):
 def cell_film(reel: Reel, kind: Kind) -> bytes:
     """The animation of one cell that has a picture: each step's frame at the picture's size, then the picture."""
     assert reel.picture is not None
-    scale = min(1.0, SIDE / max(reel.picture.size))
-    size = max(1, round(reel.picture.width * scale)), max(1, round(reel.picture.height * scale))
-    count = len(reel.frames)
-    moments = min(MOMENTS, count)
-    chosen = (_opened(reel.frames[-(-(k + 1) * count // moments) - 1]) for k in range(moments))
-    return _encoded((_sized(picture, size) for picture in (*chosen, reel.picture)), moments + 1, kind)
+    last = reel.picture
+    scale = min(1.0, SIDE / max(last.size))
+    size = max(1, round(last.width * scale)), max(1, round(last.height * scale))
+    moments = min(MOMENTS, len(reel.frames))
+
+    def at(k: int) -> Image.Image:
+        return _sized(last if k == moments else _opened(reel.frames[_share(k, moments, len(reel.frames)) - 1]), size)
+
+    return _encoded(at, moments + 1, kind)
 
 
 def sheet_film(comparison: Comparison, reels: Sequence[Reel], size: tuple[int, int], kind: Kind, *, share: bool) -> bytes:
@@ -57,13 +63,18 @@ def sheet_film(comparison: Comparison, reels: Sequence[Reel], size: tuple[int, i
     longest = max((len(reel.frames) for reel in reels), default=0)
     moments = min(MOMENTS, longest)
 
-    def pictures() -> Iterator[Image.Image]:
-        for k in range(1, moments + 1):
-            at = -(-k * longest // moments)
-            yield sheet.draw([_moment(reel, -(-len(reel.frames) * k // moments) if share else min(at, len(reel.frames))) for reel in reels])
-        yield sheet.draw([Tile(reel.picture, reel.sentence, _count(len(reel.frames), len(reel.frames))) for reel in reels])
+    def at(k: int) -> Image.Image:
+        if k == moments:
+            return sheet.draw([Tile(reel.picture, reel.sentence, _count(len(reel.frames), len(reel.frames))) for reel in reels])
+        step = _share(k, moments, longest)
+        return sheet.draw([_moment(reel, _share(k, moments, len(reel.frames)) if share else min(step, len(reel.frames))) for reel in reels])
 
-    return _encoded(pictures(), moments + 1, kind)
+    return _encoded(at, moments + 1, kind)
+
+
+def _share(k: int, moments: int, steps: int) -> int:
+    """The step, from 1, that is shown at moment `k`, from 0, when all moments together are all steps."""
+    return -(-(k + 1) * steps // moments)
 
 
 def _moment(reel: Reel, step: int) -> Tile:
@@ -88,13 +99,24 @@ def _sized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def _encoded(pictures: Iterator[Image.Image], count: int, kind: Kind) -> bytes:
-    """The file; the frames are made one by one, as the encoder takes them."""
+def _encoded(at: Callable[[int], Image.Image], count: int, kind: Kind) -> bytes:
+    """The file of `count` pictures, which are made one by one as the encoder takes them."""
     stream = io.BytesIO()
-    first = next(pictures)
-    shared = {"save_all": True, "append_images": pictures, "duration": [PACE] * (count - 1) + [HOLD], "loop": 0}
+    shared = {"save_all": True, "duration": [PACE] * (count - 1) + [HOLD], "loop": 0}
     if kind == "webp":
-        first.save(stream, "WEBP", quality=85, method=2, xmp=XMP.encode(), **shared)
-    else:
-        first.save(stream, "GIF", **shared)
+        rest = (at(k) for k in range(1, count))
+        at(0).save(stream, "WEBP", append_images=rest, quality=85, method=2, xmp=XMP.encode(), **shared)
+        return stream.getvalue()
+    palette = _palette([at(k * (count - 1) // (SAMPLES - 1)) for k in range(SAMPLES)])
+    first, *others = (at(k).quantize(palette=palette, dither=Image.Dither.NONE) for k in range(count))
+    first.save(stream, "GIF", append_images=others, **shared)
     return stream.getvalue()
+
+
+def _palette(samples: Sequence[Image.Image]) -> Image.Image:
+    """256 colours for all frames of a GIF: a palette for each of them takes eight times as long and flickers."""
+    width, height = samples[0].size
+    together = Image.new("RGB", (width, height * len(samples)))
+    for number, sample in enumerate(samples):
+        together.paste(sample, (0, number * height))
+    return together.reduce(2).quantize(256, Image.Quantize.MEDIANCUT)

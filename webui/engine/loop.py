@@ -2,8 +2,9 @@
 
 Each job is an ordinary pipeline call in a greenlet, on a shallow copy of the pipeline whose denoiser is a stand-in. The stand-in hands its
 inputs to the loop and switches back to it; the loop gathers the calls that wait, groups those that can share a forward, runs each group
-once, and gives every job its slice. Everything heavy that is not the denoiser (text encoding, decoding) is a `Task`, one per round, so that
-it never holds up the others' steps for longer than that.
+once, and gives every job its slice. Everything heavy that is not the denoiser (text encoding, decoding) is a `Task`. Tasks have as long in
+a round as its forwards took, or `PATIENCE` where nobody steps: eight new prompts are encoded within two rounds or so, and those who step
+wait for them no longer than for each other.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import SimpleNamespace
@@ -19,6 +21,9 @@ from typing import Any, NamedTuple
 import greenlet
 import torch
 from torch import Tensor
+
+PATIENCE = 0.1
+"""Seconds of tasks in a round without forwards; a task that is begun is finished. Jobs are taken in and cancelled between rounds."""
 
 TIMES = ("timestep", "timesteps", "guidance")
 """Arguments that are one number for all rows, or one per row; sent per row, so that jobs at different steps share a forward."""
@@ -113,7 +118,7 @@ class Loop:
         return own
 
     def step(self) -> bool:
-        """One round: every waiting denoiser call once, in shared forwards, and one task. Whether anything is left to do."""
+        """One round: every waiting denoiser call once, in shared forwards, and at least one task. Whether anything is left to do."""
         self._hub = greenlet.getcurrent()
         # Grad mode is thread state, and the pipelines' own no_grad blocks interleave: this one must be outside of all.
         with torch.no_grad():
@@ -121,10 +126,12 @@ class Loop:
                 job = self._new.popleft()
                 self._jobs[job.id] = job
                 self._enter(job, job.greenlet.switch)
-            waiting = list(self._jobs.values())
-            for group in _groups((job for job in waiting if isinstance(job.asks, Call)), self._rows):
+            began, stepped = time.perf_counter(), False
+            for group in _groups((job for job in list(self._jobs.values()) if isinstance(job.asks, Call)), self._rows):
                 self._run(group)
-            self._do([job for job in waiting if isinstance(job.asks, Task)])
+                stepped = True
+            now = time.perf_counter()
+            self._tasks(until=now + (now - began if stepped else PATIENCE))
         return bool(self._jobs or self._new)
 
     def cancel(self, id: str) -> None:
@@ -151,10 +158,15 @@ class Loop:
         for job, out in zip(jobs, outs, strict=True):
             self._enter(job, job.greenlet.switch, out)
 
+    def _tasks(self, until: float) -> None:
+        """One task, and more as long as there is time."""
+        while jobs := [job for job in self._jobs.values() if isinstance(job.asks, Task)]:
+            self._do(jobs)
+            if time.perf_counter() >= until:
+                return
+
     def _do(self, jobs: list[Job]) -> None:
-        """The task that has waited longest, for all jobs that wait for its result."""
-        if not jobs:
-            return
+        """The task of the job that came first, for all jobs that wait for its result."""
         task = jobs[0].asks
         assert isinstance(task, Task)
         same = [job for job in jobs if job is jobs[0] or (task.key is not None and isinstance(job.asks, Task) and job.asks.key == task.key)]
