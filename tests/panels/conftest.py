@@ -80,7 +80,7 @@ def open_page(context: BrowserContext, address: str) -> Iterator[OpenPage]:
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.goto(address + query)
-        page.wait_for_selector("#prompt textarea")
+        page.wait_for_selector("#prompt textarea", state="attached")
         # Only now do its controls answer: the page has found out what there is to follow.
         page.wait_for_function("document.querySelector('#engine-state').textContent !== ''")
         return page

@@ -8,12 +8,14 @@ from collections.abc import Callable
 import gradio as gr
 import pytest
 
+from webui.comparison import FIELDS, Axis
 from webui.engine.catalogue import Model
 from webui.engine.samplers import SAMPLERS
 from webui.panels.adopt import adopted
 from webui.panels.follow import submit
 from webui.panels.ideas import ideas_of
 from webui.panels.part import Part, whole
+from webui.panels.parts.axis import NOTHING, VARIED, Varying, axis, faces, first
 from webui.panels.parts.model import model
 from webui.panels.parts.prompt import negative, prompt
 from webui.panels.parts.sampling import offer, sampling
@@ -122,3 +124,48 @@ def test_a_bug_is_a_sentence_with_an_id_that_the_log_has(studio: Studio, caplog:
 def test_ideas_are_those_of_the_model() -> None:
     model = Model(name="m", path="m", title="M", ideas=("a <b>fox</b>", "a 'quoted' \\U0001 moon"))
     assert [(update["value"], update["visible"]) for update in ideas_of(model, 3)] == [*((idea, True) for idea in model.ideas), ("", False)]
+
+
+MODELS = {"m": Model(name="m", path="m", title="M")}
+
+
+def made_axis(name: str, field: str) -> Varying:
+    with gr.Blocks():
+        return axis(name, "Compare", MODELS, field, "compare-")
+
+
+@pytest.mark.parametrize(
+    ("field", "chips", "lines", "values"),
+    [
+        ("steps", ["4", "8-16/4"], "", (4, 8, 12, 16)),
+        ("sampler", ["Euler", "DPM++ 2M"], "not these", ("Euler", "DPM++ 2M")),
+        ("prompt", ["not these"], "a fox\na boat, at sea", ("a fox", "a boat, at sea")),
+    ],
+)
+def test_an_axis_reads_what_its_chips_or_lines_say(field: str, chips: list[str], lines: str, values: tuple[object, ...]) -> None:
+    read = made_axis("columns", "steps").read({"columns": field, "columns-values": chips, "columns-lines": lines})
+    assert Axis.parse(read).values == values
+
+
+def test_the_axis_of_the_rows_may_be_left_out() -> None:
+    assert made_axis("rows", NOTHING).read({"rows": NOTHING, "rows-values": ["4"], "rows-lines": ""}) is None
+
+
+@pytest.mark.parametrize("field", VARIED)
+def test_every_field_that_can_vary_is_offered_with_values_that_it_takes(field: str) -> None:
+    assert set(VARIED) == set(FIELDS)
+    chips, lines = faces(MODELS, field, first(MODELS, field), "a fox")
+    assert chips["visible"] != lines["visible"]
+    read = made_axis("columns", "steps").read({"columns": field, "columns-values": chips["value"], "columns-lines": lines["value"]})
+    assert Axis.parse(read).values
+
+
+@pytest.mark.parametrize("saved", [{}, {"columns": "magic"}, {"columns": ""}, {"columns": ["steps"]}, {"columns": 5, "columns-values": 3}])
+def test_an_axis_that_a_browser_kept_may_be_nonsense(saved: dict[str, object]) -> None:
+    part = made_axis("columns", "steps")
+    assert part.restored(MODELS, saved) == {name: gr.skip() for name in part.components}
+
+
+def test_an_axis_that_a_browser_kept_comes_back() -> None:
+    shown = made_axis("rows", NOTHING).restored(MODELS, {"rows": "guidance", "rows-values": ["2", "4-8/2"], "rows-lines": None})
+    assert shown["rows"] == "guidance" and shown["rows-values"]["value"] == ["2", "4-8/2"] and not shown["rows-lines"]["visible"]

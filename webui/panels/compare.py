@@ -16,13 +16,13 @@ from webui.panels.adopt import adopted, defaults_of
 from webui.panels.asking import person
 from webui.panels.follow import Ticket
 from webui.panels.part import Part
-from webui.panels.parts.axis import NOTHING, Varying, axis, faces, first, spread
+from webui.panels.parts.axis import NOTHING, Varying, axis, faces, first
 from webui.panels.parts.model import model
 from webui.panels.parts.prompt import negative, prompt
 from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import size
-from webui.panels.remember import AT_ONCE, QUIET, fields, kept, known, restored
+from webui.panels.remember import AT_ONCE, QUIET, fields, known, remember, restored
 from webui.people import Person
 from webui.request import Defaults, Request, help_text
 from webui.studio import Studio
@@ -116,22 +116,22 @@ def _press(studio: Studio, parts: list[Part], axes: list[Varying], controls: Map
 
         return follow.ticket(ask), seed
 
-    def first(request: gr.Request, *values: Any) -> tuple[Ticket, Any]:
+    def asks(request: gr.Request, *values: Any) -> tuple[Ticket, Any]:
         return begin(person(request), values, sure=False)
 
     def surely(request: gr.Request, *values: Any) -> tuple[Ticket, Any]:
         return begin(person(request), values, sure=True)
 
-    for button, press in ((generate, first), (_trigger("sure"), surely)):
+    for button, press in ((generate, asks), (_trigger("sure"), surely)):
         pressed = button.click(press, boxes, [ticket, controls["seed"]], **AT_ONCE)
-        pressed.success(None, ticket, None, js="(ticket) => stepwise.compare.follow(ticket)", **QUIET)
-        pressed.failure(None, None, None, js="() => stepwise.compare.unanswered()", **QUIET)
+        pressed.success(None, ticket, None, js="(ticket) => stepwise.asking.follow(ticket)", **QUIET)
+        pressed.failure(None, None, None, js="() => stepwise.asking.unanswered()", **QUIET)
     sized = _trigger("estimate").click(estimate, boxes, estimated, **AT_ONCE)
-    sized.success(None, estimated, None, js="(ticket) => stepwise.compare.sized(ticket)", **QUIET)
+    sized.success(None, estimated, None, js="(ticket) => stepwise.asking.sized(ticket)", **QUIET)
 
 
 def _vary(studio: Studio, axes: list[Varying], controls: Mapping[str, Component]) -> None:
-    """Another field brings values of its own; a range becomes its numbers."""
+    """Another field brings values of its own."""
 
     def begun(field: str, prompt: str, negative: str) -> tuple[Any, Any]:
         return faces(studio.models(), field, first(studio.models(), field), {"prompt": prompt, "negative": negative}.get(field, ""))
@@ -139,13 +139,11 @@ def _vary(studio: Studio, axes: list[Varying], controls: Mapping[str, Component]
     for one in axes:
         which, chips, lines = one.components.values()
         which.input(begun, [which, controls["prompt"], controls["negative"]], [chips, lines], **AT_ONCE)  # type: ignore[attr-defined]
-        chips.input(spread, [which, chips], chips, **AT_ONCE)  # type: ignore[attr-defined]
 
 
 def _remember(studio: Studio, parts: list[Part], axes: list[Varying], controls: Mapping[str, Component], applied: Component) -> None:
     """Settings survive a reload, and come from elsewhere: from Create, from a picture, from an earlier comparison."""
     boxes, sent = list(controls.values()), gr.JSON(visible=False)
-    state = kept("compare", controls)
 
     def show(saved: Any) -> list[Any]:
         saved = known(studio, saved)
@@ -154,13 +152,11 @@ def _remember(studio: Studio, parts: list[Part], axes: list[Varying], controls: 
             shown |= one.restored(studio.models(), saved)
         return [*shown.values(), saved.get("model", gr.skip())]
 
-    page = gr.context.Context.root_block
-    assert page is not None
-    arrived = page.load(show, state, [*boxes, applied], queue=False, **QUIET)
+    arrived = remember("compare", controls, show, [*boxes, applied])
     helps = json.dumps({name: help_text(name) for name in Request.model_fields})
     script = f"(...values) => stepwise.compare.arrive({json.dumps(list(controls))}, values, {helps})"
     arrived.then(None, boxes, None, js=script, **QUIET)
-    _trigger("take").click(show, sent, [*boxes, applied], js="() => stepwise.compare.taken()", **AT_ONCE)
+    _trigger("take").click(show, sent, [*boxes, applied], js="() => stepwise.asking.taken()", **AT_ONCE)
 
 
 def _adopt(studio: Studio, controls: Mapping[str, Component], applied: Component) -> None:

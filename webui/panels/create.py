@@ -20,7 +20,7 @@ from webui.panels.parts.prompt import negative, prompt
 from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import SHAPES, shaped, size
-from webui.panels.remember import AT_ONCE, QUIET, fields, kept, known, restored
+from webui.panels.remember import AT_ONCE, QUIET, fields, known, remember, restored
 from webui.request import Defaults, Request, help_text
 from webui.studio import Studio
 
@@ -56,7 +56,7 @@ def create(studio: Studio) -> None:
     controls = {name: control for part in parts for name, control in part.components.items()} | {"count": count}
     applied = gr.Textbox(chosen.name, visible=False)
     _press(studio, parts, controls, generate)
-    compare.click(None, None, None, js="() => stepwise.compare.take(stepwise.create.settings())", **QUIET)
+    compare.click(None, None, None, js="() => stepwise.asking.take(stepwise.create.settings())", **QUIET)
     _remember(studio, parts, controls, chips, applied)
     _adopt(studio, controls, chips, applied)
     for name, button in shapes.items():
@@ -88,9 +88,7 @@ def _press(studio: Studio, parts: list[Part], controls: Mapping[str, Component],
 
 def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Component], chips: list[Component], applied: Component) -> None:
     """Settings and the running job survive a reload."""
-    boxes = list(controls.values())
-    ticket = gr.JSON(visible=False)
-    state = kept("create", controls)
+    boxes, ticket = list(controls.values()), gr.JSON(visible=False)
 
     def arrive(request: gr.Request, saved: Any) -> list[Any]:
         saved = known(studio, saved)
@@ -99,13 +97,9 @@ def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Componen
         count = saved["count"] if type(saved.get("count")) in (int, float) else gr.skip()
         return [*shown.values(), count, *ideas_of(studio.models()[chosen], len(chips)), chosen, follow.latest(studio, person(request))]
 
-    page = gr.context.Context.root_block
-    assert page is not None
-    arrived = page.load(arrive, state, [*boxes, *chips, applied, ticket], queue=False, **QUIET)
+    arrived = remember("create", controls, arrive, [*boxes, *chips, applied, ticket])
     helps = json.dumps({name: help_text(name) for name in Request.model_fields})
-    script = (
-        f"(ticket, ...values) => {{ stepwise.create.arrive(ticket, {json.dumps(list(controls))}, values, {helps}); stepwise.arrive(); }}"
-    )
+    script = f"(ticket, ...values) => stepwise.create.arrive(ticket, {json.dumps(list(controls))}, values, {helps})"
     arrived.then(None, [ticket, *boxes], None, js=script, **QUIET)
 
 

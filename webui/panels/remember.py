@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio.events import Dependency
 
 from webui.engine.samplers import SAMPLERS
 from webui.errors import UserError
@@ -21,15 +22,19 @@ AT_ONCE: dict[str, Any] = {"queue": False, "preprocess": False, **QUIET}
 """Values come as the browser sends them: `Request` judges them in our own sentences, where Gradio would answer with an error of its own."""
 
 
-def kept(tab: str, controls: Mapping[str, Component]) -> gr.BrowserState:
-    """What the browser keeps of a tab, written at every change; the tab's script is told too."""
-    # Key and secret are fixed, or a restart of the studio would forget what the browser kept.
-    state = gr.BrowserState({}, storage_key=f"stepwise-{tab}", secret="settings are no secret")
+def remember(tab: str, controls: Mapping[str, Component], show: Callable[[Any], list[Any]], outputs: list[Component]) -> Dependency:
+    """Keep what a tab's controls show in the browser, and hand it to `show` when the page comes again; that says what `outputs` show.
+
+    Plain `localStorage`, by the tab's script: `gr.BrowserState` reads nothing as long as its tab has not been opened.
+    """
+    boxes, saved = list(controls.values()), gr.JSON(visible=False)
     script = f"(...values) => stepwise.{tab}.remember({json.dumps(list(controls))}, values)"
-    for control in controls.values():
+    for control in boxes:
         # In the browser alone: nothing travels while somebody types.
-        control.change(None, list(controls.values()), state, js=script, **QUIET)  # type: ignore[attr-defined]
-    return state
+        control.change(None, boxes, None, js=script, **QUIET)  # type: ignore[attr-defined]
+    page = gr.context.Context.root_block
+    assert page is not None
+    return page.load(show, saved, outputs, js=f"() => [stepwise.{tab}.kept()]", **AT_ONCE)
 
 
 def fields(parts: list[Part], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import gradio as gr
 from gradio.components import Component
 
-from webui.comparison import LINES, NUMBERS, Axis
+from webui.comparison import LINES, NUMBERS
 from webui.engine.catalogue import Model
 from webui.engine.samplers import SAMPLERS, SCHEDULES
-from webui.errors import UserError
 from webui.request import PROMPT_LENGTH, title
 
 NOTHING = ""
@@ -110,17 +109,6 @@ def faces(models: Mapping[str, Model], field: str, chips: list[str], lines: str)
 def first(models: Mapping[str, Model], field: str) -> list[str]:
     """The values that a field begins with."""
     return list(models)[:4] if field == "model" else list(FIRST.get(field, ()))
-
-
-def spread(field: str, chips: Any) -> list[str]:
-    """Ranges among the chips as the numbers that they stand for; what cannot be read stays as it is, and the size of the job says why."""
-    typed = [str(chip).strip() for chip in chips] if isinstance(chips, list) else []
-    if field not in NUMBERS:
-        return typed
-    try:
-        return [f"{value:.10g}" for value in Axis.read(field, ", ".join(typed)).values]  # type: ignore[arg-type,str-format]
-    except UserError:
-        return typed
 
 
 def _label(field: str) -> str:

@@ -41,7 +41,7 @@ stepwise.create = (() => {
     form.remember(names, values);
     if (ticket && ticket.group) open(ticket.group);
     at("#stop").classList.toggle("idle", !feed.running());
-    stepwise.arrive();
+    stepwise.arrive("create");
   }
 
   function open(group) {
@@ -208,7 +208,7 @@ stepwise.create = (() => {
     line.replaceChildren();
     if (!job.picture) return;
     const [href, name] = [`/pictures/${job.picture}`, job.picture.split("/").pop()];
-    const compare = make("button", { type: "button", className: "link", textContent: "Compare", title: "Compare step counts from this picture's noise", onclick: () => stepwise.compare.take(request) });
+    const compare = make("button", { type: "button", className: "link", textContent: "Compare", title: "Compare step counts from this picture's noise", onclick: () => stepwise.asking.take(request) });
     line.append(make("a", { href, download: name, textContent: "Download" }), " · ", compare, " · ", make("a", { href, target: "_blank", rel: "noopener", textContent: `outputs/${job.picture}` }));
   }
 
@@ -243,5 +243,5 @@ stepwise.create = (() => {
   }, true);
   stepwise.keys.name("create", () => at("#generate").click(), () => { if (feed.running() || pressing) stop(); });
 
-  return { follow, unanswered, arrive, remember: form.remember, settings: form.settings };
+  return { follow, unanswered, arrive, remember: form.remember, kept: form.kept, settings: form.settings };
 })();

@@ -66,7 +66,11 @@
     }
 
     function happened(job, event) {
-      if (ended(job)) { keep(job, event); return; }
+      if (ended(job)) {
+        if (event.kind === "step") job.i = Math.max(job.i, event.i);
+        keep(job, event);
+        return;
+      }
       if (event.kind === "started" && job.kind === "interrupted") job.frames = [];
       job.kind = event.kind;
       if (event.kind === "started") Object.assign(job, { i: 0, reason: null });

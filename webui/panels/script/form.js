@@ -7,6 +7,7 @@ stepwise.form = (root, prefix, calm) => {
   let typing = null;
   let asked = 0;
 
+  const KEPT = `stepwise-${root}`;
   const own = (id) => document.getElementById(prefix + id);
   const announce = (words) => say(own("announcement"), words);
 
@@ -53,7 +54,12 @@ stepwise.form = (root, prefix, calm) => {
       clearTimeout(typing);
       typing = setTimeout(count, 150);
     }
-    return settings;
+    try { localStorage.setItem(KEPT, JSON.stringify(settings)); } catch { /* A browser may be told to keep nothing. */ }
+  }
+
+  // What the controls showed when this browser was here last.
+  function kept() {
+    try { return JSON.parse(localStorage.getItem(KEPT)) || {}; } catch { return {}; }
   }
 
   async function count() {
@@ -68,5 +74,5 @@ stepwise.form = (root, prefix, calm) => {
 
   document.addEventListener("input", (event) => { if (refusal && event.target.closest(`#${prefix}seed`)) refuse(null); });
 
-  return { own, count, tell, announce, refuse, explain, remember, settings: () => settings, refused: () => refusal !== null };
+  return { own, count, kept, tell, announce, refuse, explain, remember, settings: () => settings, refused: () => refusal !== null };
 };

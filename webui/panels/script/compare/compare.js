@@ -1,14 +1,12 @@
 // The Compare tab: from a press to cells that are live, and back to them after a reload.
 stepwise.compare = (() => {
-  const { at, say, ask, painter, ended, sheet, time, look, lens, curve, shelf } = stepwise;
+  const { at, say, ask, painter, ended, sheet, time, look, lens, curve, shelf, asking } = stepwise;
+  const { form } = asking;
   const { state, set, cells, jobs, jobOf, running, label, overSteps, longest } = stepwise.comparison;
   const SHOWN = "stepwise-comparison"; // what this window shows
   let arrived = null; // what there is to show as soon as the tab is there
-  let sent = null; // settings on their way into the controls
   let wasRunning = false;
-  let sizing = null;
 
-  const form = stepwise.form("compare", "compare-", () => { if (state.shown) draw(); else form.tell(""); });
   const draw = painter(paint);
   const feed = stepwise.feed(() => stepwise.tabs.shown() === "compare", {
     jobs: (all) => { stepwise.comparison.follow(all); draw(); },
@@ -16,13 +14,14 @@ stepwise.compare = (() => {
     lost: () => {},
   });
 
+  const calm = () => { if (state.shown) draw(); else form.tell(""); };
+
   // --- what is shown ---
 
   async function open(id) {
     const answer = await ask(`/api/comparisons/${id}`);
     if (answer.ok) shown(answer.value);
-    else { sessionStorage.removeItem(SHOWN); form.refuse(answer.sentence); }
-    return answer.ok;
+    else form.refuse(answer.sentence);
   }
 
   function shown(comparison) {
@@ -66,7 +65,7 @@ stepwise.compare = (() => {
 
   function paintStatus() {
     const cell = cells()[state.selected];
-    say(at("#compare-status-detail"), `${label(cell)} · ${stepwise.recipe(jobOf(cell).request)}`);
+    say(at("#compare-status-detail"), `${name(cell)}${stepwise.recipe(jobOf(cell).request)}`);
     if (form.refused()) return;
     const stepped = jobs().filter((job) => job.kind === "step");
     if (stepped.length) {
@@ -76,23 +75,26 @@ stepwise.compare = (() => {
       form.tell(`Step ${made} of ${all} in all · ${rate.toFixed(1)} steps per second · ${Math.ceil(left)} s left`);
       form.announce(`${Math.floor((4 * made) / all) * 25} percent`);
     } else {
-      const [sentence, wrong] = calm();
+      const [sentence, wrong] = rest();
       form.tell(sentence, wrong);
       form.announce(sentence);
     }
   }
 
+  // What a recipe does not say of itself.
+  const name = (cell) => (state.shown.axes.some((axis) => ["prompt", "negative", "model"].includes(axis.field)) ? `${label(cell)} · ` : "");
+
   // What there is to say while no step is being made, and whether it is an error.
-  function calm() {
+  function rest() {
     const count = (kind) => jobs().filter((job) => job.kind === kind).length;
     if (running()) {
       const waiting = jobs().find((job) => !ended(job));
       return [waiting.reason || "Waiting for its turn."];
     }
     const [all, done, failed, stopped] = [jobs().length, count("finished"), count("failed"), count("cancelled")];
-    const rest = [failed ? `${failed} failed` : "", stopped ? `${stopped} stopped` : ""].filter(Boolean).join(", ");
-    if (!rest) return [all === 1 ? "Finished." : `All ${all} cells are finished.`];
-    return [`${done} of ${all} cells ${done === 1 ? "is" : "are"} finished, ${rest}.`, failed > 0];
+    const others = [failed ? `${failed} failed` : "", stopped ? `${stopped} stopped` : ""].filter(Boolean).join(", ");
+    if (!others) return [all === 1 ? "Finished." : `All ${all} cells are finished.`];
+    return [`${done} of ${all} cells ${done === 1 ? "is" : "are"} finished, ${others}.`, failed > 0];
   }
 
   // "Finished in k steps" or "step k of one run": why they differ, with this comparison's own numbers.
@@ -120,61 +122,7 @@ stepwise.compare = (() => {
     draw();
   }
 
-  // --- asking ---
-
-  function follow(ticket) {
-    if (!ticket) return;
-    if (ticket.ask) { question(ticket.ask); return; }
-    question(null);
-    if (ticket.error) form.refuse(ticket.error, control(ticket.field));
-    else if (ticket.id) { form.refuse(null); open(ticket.id); }
-  }
-
-  // What varies is set above, not in the control of its own name.
-  function control(field) {
-    const axis = ["columns", "rows"].find((name) => field && form.settings()[name] === field);
-    return axis ? `${axis}-${["prompt", "negative"].includes(field) ? "lines" : "values"}` : field;
-  }
-
-  function question(words) {
-    const place = at("#compare-question");
-    if (!place) return;
-    place.hidden = !words;
-    if (words) {
-      say(at("p", place), words);
-      at("#compare-yes").focus();
-    }
-  }
-
-  const unanswered = () => form.refuse("The studio does not answer. Nothing that you typed is lost: look whether it still runs, then press Generate again.");
-
-  // The size of the job, as soon as nobody has changed anything for a moment.
-  function remember(names, values) {
-    clearTimeout(sizing);
-    sizing = setTimeout(() => { const button = at("#compare-estimate"); if (button) button.click(); }, 250);
-    const settings = form.remember(names, values);
-    vary(settings);
-    return settings;
-  }
-
-  function sized(ticket) {
-    const line = at("#compare-size");
-    if (!line || !ticket) return;
-    line.classList.toggle("error", Boolean(ticket.error));
-    say(line, ticket.error || ticket.sentence);
-    question(null);
-  }
-
-  // A setting that varies has its values above: its own control would say nothing.
-  function vary(settings) {
-    const varied = [settings.columns, settings.rows];
-    for (const name of ["prompt", "negative", "steps", "guidance", "sampler", "schedule", "seed", "seed-mode", "model"]) {
-      const block = form.own(name);
-      if (block) block.classList.toggle("varied", varied.includes(name.replace("-mode", "")));
-    }
-    // Gradio names the crosses of its chips by their place in the list.
-    document.querySelectorAll("#compare .token").forEach((chip) => { at(".token-remove", chip).title = `Remove ${at("span", chip).textContent}`; });
-  }
+  // --- doing ---
 
   async function doing(path, body = {}, method = "POST") {
     const answer = await ask(`/api/comparisons/${state.shown.id}${path}`, method, body);
@@ -197,21 +145,6 @@ stepwise.compare = (() => {
     if (await doing("/columns", { values })) at("#compare-add input").value = "";
   }
 
-  // --- settings that come from elsewhere ---
-
-  // A request's fields, or what the controls of Create show; `axes` where they come from a comparison.
-  function take(settings, axes = null) {
-    // What is left open is left as it is.
-    sent = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== null));
-    if (!("seed-mode" in sent)) sent["seed-mode"] = "Keep";
-    (axes || []).concat(axes && axes.length < 2 ? [{ field: "", values: [] }] : []).forEach(({ field, values }, number) => {
-      const name = ["columns", "rows"][number];
-      Object.assign(sent, { [name]: field, [`${name}-values`]: values.map(String), [`${name}-lines`]: values.map(String).join("\n") });
-    });
-    stepwise.tabs.choose("compare");
-    there().then(() => at("#compare-take").click());
-  }
-
   // --- arriving ---
 
   // A tab is laid out when it is opened for the first time.
@@ -222,8 +155,8 @@ stepwise.compare = (() => {
 
   function arrive(names, values, helps) {
     arrived = { helps };
-    remember(names, values);
-    if (stepwise.tabs.shown() === "compare") mount();
+    asking.remember(names, values);
+    stepwise.arrive("compare");
   }
 
   async function mount() {
@@ -232,18 +165,19 @@ stepwise.compare = (() => {
     arrived = null;
     await there();
     form.explain(helps);
-    vary(form.settings());
+    asking.vary(form.settings());
     form.count();
     new ResizeObserver(() => { sheet.fit(); curve.paint(); }).observe(at("#compare-well"));
     at("#compare-estimate").click();
     lens.reset();
-    await shelf.refresh();
-    const id = sessionStorage.getItem(SHOWN) || (await shelf.newest());
-    if (id && !state.shown) open(id);
-    else if (state.shown) shown(state.shown);
+    const entries = await shelf.refresh();
+    // What this window showed; if that is gone, or in a new window, the newest.
+    const last = entries.find((entry) => entry.id === sessionStorage.getItem(SHOWN)) || entries[0];
+    if (state.shown) shown(state.shown);
+    else if (last) open(last.id);
   }
 
   stepwise.tabs.onChange((name) => { if (name === "compare") mount(); });
 
-  return { follow, unanswered, arrive, remember, sized, take, taken: () => [sent], draw, mode, stop, extend, open, doing, question, settings: form.settings };
+  return { open, draw, calm, mode, stop, extend, doing, there, arrive, remember: asking.remember, kept: form.kept };
 })();

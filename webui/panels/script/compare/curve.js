@@ -44,8 +44,7 @@ stepwise.curve = (() => {
     if (one && one.curve.length > 1) draw(plot, one);
   }
 
-  function choice(_, number) {
-    const words = state.shown.rows[number] ?? `Row ${number + 1}`;
+  function choice({ head: words }, number) {
     const made = make("button", { type: "button", className: "tool", textContent: words, onclick: () => { row = number; paint(); } });
     made.setAttribute("aria-pressed", number === row);
     return made;

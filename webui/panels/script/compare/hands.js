@@ -1,16 +1,16 @@
 // What mouse, fingers and keys do in the Compare tab.
 (() => {
-  const { at, compare, look, lens, time, sheet, shelf } = stepwise;
+  const { at, asking, compare, look, lens, time, sheet, shelf } = stepwise;
   const { state, running } = stepwise.comparison;
   const here = (event) => event.target.closest && event.target.closest("#compare");
   const typing = (target) => target.matches("input:not([type=range]):not([type=radio]), textarea, select, [contenteditable], [role=combobox]");
 
   const presses = {
     "#compare-stop": () => compare.stop(),
-    "#compare-yes": () => { compare.question(null); at("#compare-sure").click(); },
-    "#compare-no": () => { compare.question(null); at("#compare-generate").focus(); },
+    "#compare-yes": () => { asking.question(null); at("#compare-sure").click(); },
+    "#compare-no": () => { asking.question(null); at("#compare-generate").focus(); },
     "#compare-again": () => compare.doing("/again"),
-    "#compare-use": () => compare.take(state.shown.request, state.shown.axes),
+    "#compare-use": () => asking.take(state.shown.request, state.shown.axes),
     "#compare-play": () => time.play(),
     "#compare-flip": () => look.flip(),
     "#compare-difference": () => look.difference(),
@@ -22,7 +22,7 @@
 
   document.addEventListener("click", (event) => {
     if (!here(event)) return;
-    if (event.target.closest("#compare-generate")) fetch("/api/status").catch(compare.unanswered); // Gradio says nothing when there is nobody to answer
+    if (event.target.closest("#compare-generate")) fetch("/api/status").catch(asking.unanswered); // Gradio says nothing when there is nobody to answer
     const cell = event.target.closest("#compare-sheet .cell");
     if (cell && !lens.dragged()) {
       look.select(Number(cell.dataset.number));
@@ -100,7 +100,7 @@
 
   stepwise.keys.name("compare", () => at("#compare-generate").click(), () => {
     const asked = at("#compare-question");
-    if (asked && !asked.hidden) compare.question(null);
+    if (asked && !asked.hidden) asking.question(null);
     else if (state.look !== "sheet") look.choose("sheet");
     else if (lens.zoomed()) lens.reset();
     else if (state.difference) look.difference(false);

@@ -12,7 +12,10 @@ stepwise.look = (() => {
     stepwise.compare.draw();
     // What had the focus may be out of sight now.
     if (back && look === "sheet") requestAnimationFrame(() => focusCell());
-    if (back && look === "large") requestAnimationFrame(() => at("#compare-large").focus());
+    if (back && look === "large") requestAnimationFrame(() => {
+      at("#compare-large").focus({ preventScroll: true });
+      at("#compare-well").scrollIntoView({ block: "nearest" });
+    });
   }
 
   const focusCell = () => { const cell = at(`#compare-cell-${state.selected}`); if (cell) cell.focus({ preventScroll: false }); };

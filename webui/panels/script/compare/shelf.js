@@ -6,7 +6,7 @@ stepwise.shelf = (() => {
   async function refresh() {
     const answer = await ask("/api/comparisons");
     const list = at("#compare-earlier");
-    if (!answer.ok || !list) return;
+    if (!answer.ok || !list) return [];
     const entries = answer.value.comparisons;
     list.replaceChildren(
       make("option", { value: "", textContent: entries.length ? "Open an earlier comparison" : "No comparisons yet" }),
@@ -14,6 +14,7 @@ stepwise.shelf = (() => {
     );
     list.disabled = !entries.length;
     list.value = state.shown && entries.some((entry) => entry.id === state.shown.id) ? state.shown.id : "";
+    return entries;
   }
 
   function line({ created, title, cells: count, state: how }) {
@@ -21,18 +22,13 @@ stepwise.shelf = (() => {
     return `${when} · ${title} · ${count} ${count === 1 ? "cell" : "cells"}${how === "running" ? " · running" : ""}`;
   }
 
-  const newest = async () => {
-    const answer = await ask("/api/comparisons");
-    return answer.ok && answer.value.comparisons.length ? answer.value.comparisons[0].id : null;
-  };
-
   function paint() {
     const place = at("#compare-away");
     if (!place || !state.shown) return;
     const some = jobs().some((job) => job.picture);
     ["#compare-again", "#compare-use"].forEach((id) => { at(id).disabled = false; });
     at("#compare-add").hidden = false;
-    const key = [state.shown.id, cells().length, some, state.selected, jobOf(cells()[state.selected]).picture].join();
+    const key = [state.shown.id, cells().length, some, state.by, state.selected, jobOf(cells()[state.selected]).picture].join();
     if (place.dataset.key === key) return;
     place.dataset.key = key;
     const root = `/api/comparisons/${state.shown.id}`;
@@ -40,7 +36,7 @@ stepwise.shelf = (() => {
     const { picture } = jobOf(cell);
     at(".sheet-files", place).replaceChildren(...(some ? [
       file("Contact sheet", `${root}/sheet.png`),
-      animation(`${root}/animation`),
+      animation(`${root}/animation`, `?by=${state.by}`),
     ] : [make("span", { textContent: "As soon as the first picture is finished." })]));
     say(at(".cell-name", place), label(cell));
     at(".cell-files", place).replaceChildren(...(picture ? [
@@ -52,14 +48,14 @@ stepwise.shelf = (() => {
 
   const file = (textContent, href, name = "") => make("a", { textContent, href, download: name, className: "file" });
 
-  function animation(path, query = "") {
-    const kinds = [["WebP", "webp"], ["GIF", "gif"], ["MP4", "mp4"]].map(([words, kind]) => {
-      const made = file(words, `${path}.${kind}${query}`);
+  function animation(path, query) {
+    const [webp, gif] = ["WebP", "GIF"].map((words) => {
+      const made = file(words, `${path}.${words.toLowerCase()}${query}`);
       made.setAttribute("aria-label", `Animation, ${words}`);
       return made;
     });
-    return make("span", { textContent: "Animation: " }, kinds[0], " · ", kinds[1], " · ", kinds[2]);
+    return make("span", { textContent: "Animation: " }, webp, " · ", gif);
   }
 
-  return { refresh, newest, paint };
+  return { refresh, paint };
 })();

@@ -16,7 +16,10 @@ stepwise.comparison = (() => {
   // A comparison as REST tells it. What is known of its jobs stays.
   function set(shown) {
     const other = !state.shown || state.shown.id !== shown.id;
+    const [before, marks] = [cells(), ["selected", "a", "b"]];
     state.shown = shown;
+    // With another column the cells are counted anew.
+    if (!other) marks.forEach((mark) => { state[mark] = Math.max(0, shown.cells.findIndex((cell) => cell.job.id === before[state[mark]].job.id)); });
     if (other) Object.assign(state, fresh(), { jobs: new Map(), b: Math.max(0, shown.cells.length - 1) });
     for (const { job } of shown.cells) {
       if (!state.jobs.has(job.id)) state.jobs.set(job.id, told(job));
