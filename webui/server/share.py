@@ -6,7 +6,7 @@ import io
 from typing import Any, TypeVar
 
 import segno
-from fastapi import APIRouter
+from fastapi import APIRouter, BackgroundTasks
 from fastapi import Request as Http
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -74,9 +74,10 @@ def sharing(studio: Studio, lan: Lan) -> APIRouter:
         return _drawn(lan.link(access.hand_over(by)))
 
     @routes.delete("/me")
-    def leave(by: By) -> dict[str, str]:
+    def leave(by: By, after: BackgroundTasks) -> dict[str, str]:
         """Sign out, on all your devices."""
-        access.guests.end({by.id})
+        # Afterwards: it ends this very answer too.
+        after.add_task(access.guests.end, {by.id})
         return {"status": "signed out"}
 
     @routes.get("/people")
