@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from webui.access.access import Access
+from webui.access.shown import Record
 from webui.engine import samplers
 from webui.engine.catalogue import Model, find, scan
 from webui.engine.tokens import TokenCounter, Tokens
@@ -184,18 +185,6 @@ class Studio:
         """Whether somebody may see a job: their own, one that is shown to the team, or, as the owner, any."""
         return self.access.shown.sees(by, job.id, job.owner)
 
-    def show(self, id: str, shown: bool, by: Person = OWNER) -> None:
-        """Show a job and its picture to the team, or make them private.
-
-        Raises:
-            NotFound: there is no such job, or none that this person may see.
-            NotAllowed: it is another person's.
-        """
-        job = self.job(id, by)
-        if not may_act(by, job):
-            raise NotAllowed("This picture is another person's.")
-        self.access.shown.set(job.id, job.owner, shown)
-
     # --- models and pictures ---
 
     def models(self) -> dict[str, Model]:
@@ -232,6 +221,39 @@ class Studio:
         """
         self.picture(name, by)
         return self._store.frames(name)
+
+    def about(self, name: str, by: Person = OWNER) -> Record:
+        """Whose a picture is, and whether it is shown to the team.
+
+        Raises:
+            NotFound: there is no such picture, or it is another person's and private.
+        """
+        self.picture(name, by)
+        # What nobody is known for was made on the command line, or before there were people.
+        return self.access.shown.of(name) or Record(name, OWNER.id, False)
+
+    def show(self, name: str, shown: bool, by: Person = OWNER) -> Record:
+        """Show a picture to the team, or make it private.
+
+        Raises:
+            NotFound: there is no such picture, or it is another person's and private.
+            NotAllowed: it is another person's.
+        """
+        record = self.about(name, by)
+        if not by.owns and by.id != record.owner:
+            raise NotAllowed("This picture is another person's.")
+        self.access.shown.set(name, record._replace(shown=shown))
+        return self.about(name, by)
+
+    def recipe(self, name: str, by: Person = OWNER) -> Resolved:
+        """The request that a picture was made from.
+
+        Raises:
+            NotFound: there is no such picture, or it is another person's and private.
+            UserError: it holds no settings that can be read.
+        """
+        self.picture(name, by)
+        return self._store.recipe(name)
 
     # --- what the worker says ---
 
@@ -302,11 +324,12 @@ class Studio:
                     told = True
                 if self._closing.wait(3):
                     return
-        self.access.shown.finished(job.id, job.owner, name)
         self._end(job, Finished(picture=name, seconds=picture.seconds))
 
     def _end(self, job: Job, event: Event) -> None:
         """Journal first, then the log: whoever reads "finished" can rely on it."""
+        if isinstance(event, Finished):
+            self.access.shown.finished(job.id, job.owner, event.picture)
         self._journal.ended(job, event)
         job.append(event)
 

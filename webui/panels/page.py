@@ -9,9 +9,10 @@ from typing import Any
 import gradio as gr
 
 from webui.panels.create import create
+from webui.panels.share import share
 from webui.studio import Studio
 
-PANELS: dict[str, Callable[[Studio], None]] = {"Create": create}
+PANELS: dict[str, Callable[[Studio], None]] = {"Create": create, "Share": share}
 """Tab -> what lays it out."""
 
 HERE = Path(__file__).parent
@@ -50,6 +51,6 @@ def look() -> dict[str, Any]:
         radius_size="sm",
     )
     # In the head: rules for what is outside of Gradio's own container do not apply when they are given as `css`.
-    style, script = ((HERE / name).read_text() for name in ("page.css", "page.js"))
+    style, script = ("".join((HERE / f"{name}.{kind}").read_text() for name in ("page", "share")) for kind in ("css", "js"))
     viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
     return {"theme": theme, "head": f"{viewport}<style>{style}</style><script>{script}</script>"}
