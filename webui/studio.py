@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from webui.access.access import Access
+from webui.access.shown import Record
 from webui.comparisons.comparisons import Comparisons
 from webui.engine import samplers
 from webui.engine.catalogue import Model, find, scan
@@ -217,18 +218,6 @@ class Studio:
         """Whether somebody may see a job: their own, one that is shown to the team, or, as the owner, any."""
         return self.access.shown.sees(by, job.id, job.owner)
 
-    def show(self, id: str, shown: bool, by: Person = OWNER) -> None:
-        """Show a job and its picture to the team, or make them private.
-
-        Raises:
-            NotFound: there is no such job, or none that this person may see.
-            NotAllowed: it is another person's.
-        """
-        job = self.job(id, by)
-        if not may_act(by, job):
-            raise NotAllowed("This picture is another person's.")
-        self.access.shown.set(job.id, job.owner, shown)
-
     def move(self, id: str, before: str | None, by: Person = OWNER) -> None:
         """Put a waiting job of one's own before another of one's own, or, with `None`, behind all of them. It stays so after a restart.
 
@@ -309,6 +298,39 @@ class Studio:
             return self._store.path(job.last.picture).read_bytes()
         raise NotFound("This job has no picture yet.")
 
+    def about(self, name: str, by: Person = OWNER) -> Record:
+        """Whose a picture is, and whether it is shown to the team.
+
+        Raises:
+            NotFound: there is no such picture, or it is another person's and private.
+        """
+        self.picture(name, by)
+        # What nobody is known for was made on the command line, or before there were people.
+        return self.access.shown.of(name) or Record(name, OWNER.id, False)
+
+    def show(self, name: str, shown: bool, by: Person = OWNER) -> Record:
+        """Show a picture to the team, or make it private.
+
+        Raises:
+            NotFound: there is no such picture, or it is another person's and private.
+            NotAllowed: it is another person's.
+        """
+        record = self.about(name, by)
+        if not by.owns and by.id != record.owner:
+            raise NotAllowed("This picture is another person's.")
+        self.access.shown.set(name, record._replace(shown=shown))
+        return self.about(name, by)
+
+    def recipe(self, name: str, by: Person = OWNER) -> Resolved:
+        """The request that a picture was made from.
+
+        Raises:
+            NotFound: there is no such picture, or it is another person's and private.
+            UserError: it holds no settings that can be read.
+        """
+        self.picture(name, by)
+        return self._store.recipe(name)
+
     # --- what the worker says ---
 
     def _hear(self, report: Report) -> None:
@@ -372,12 +394,12 @@ class Studio:
 
     def _save(self, job: Job, picture: Rendered) -> str:
         now = datetime.now().astimezone()
-        name = self._store.save(job.request, picture.rgb, picture.width, picture.height, job.frames, picture.seconds, now, job.id)
-        self.access.shown.finished(job.id, job.owner, name)
-        return name
+        return self._store.save(job.request, picture.rgb, picture.width, picture.height, job.frames, picture.seconds, now, job.id)
 
     def _finish(self, job: Job, event: Event) -> None:
         """Journal first, then the log: whoever reads "finished" can rely on it."""
+        if isinstance(event, Finished):
+            self.access.shown.finished(job.id, job.owner, event.picture)
         self._journal.ended(job, event)
         job.append(event)
         self.comparisons.ended(job)

@@ -90,8 +90,8 @@ RAW: dict[str, tuple[str, set[int]]] = {
 
 def sent(address: str, text: str) -> tuple[int, str]:
     """The status and the whole answer to a raw request."""
-    port = urlsplit(address).port
-    with socket.create_connection(("127.0.0.1", port or 0), timeout=60) as line:
+    host, port = urlsplit(address).hostname, urlsplit(address).port
+    with socket.create_connection((host or "", port or 0), timeout=60) as line:
         with contextlib.suppress(OSError):  # answered and closed before it had heard all
             line.sendall(text.replace(PORT, str(port)).encode("latin-1"))
         answer = b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from webui.access.register import Register
 from webui.errors import NotAllowed, StorageError
@@ -12,13 +13,23 @@ from webui.people import Person
 log = logging.getLogger(__name__)
 
 
+class Record(NamedTuple):
+    """What is known of a picture."""
+
+    job: str
+    owner: str
+    """A person's id."""
+    shown: bool
+    """To the team; otherwise it is private."""
+
+
 class Shown:
     """Which jobs, and with them their pictures, a person may see. What nothing is known of is the owner's, and private."""
 
     def __init__(self, register: Register) -> None:
         self._register = register
-        self._unwritten: dict[str, tuple[str, bool, str]] = {}
-        """Picture -> owner, shown, job: what the disk has not taken yet."""
+        self._unwritten: dict[str, Record] = {}
+        """Picture -> what the disk has not taken yet."""
 
     @property
     def default(self) -> bool:
@@ -44,20 +55,21 @@ class Shown:
         shown = self.default
         self._register.write(*(("insert into shown (job, owner, shown) values (?, ?, ?)", (id, owner, shown)) for id in ids))
 
-    def set(self, id: str, owner: str, shown: bool) -> None:
-        """Show a job to the team, or hide it.
+    def set(self, picture: str, record: Record) -> None:
+        """Show a picture and its job to the team, or hide them.
 
         Raises:
             StorageError: the disk does not take it.
         """
-        again = "on conflict (job) do update set shown = excluded.shown"
-        self._register.write((f"insert into shown (job, owner, shown) values (?, ?, ?) {again}", (id, owner, shown)))
+        again = "on conflict (job) do update set shown = excluded.shown, picture = excluded.picture"
+        self._register.write((f"insert into shown (job, owner, shown, picture) values (?, ?, ?, ?) {again}", (*record, picture)))
+        self._unwritten.pop(picture, None)
 
     def finished(self, id: str, owner: str, picture: str) -> None:
         """A job has its picture. A disk that does not take that delays nothing."""
-        self._unwritten[picture] = (owner, self.job(id), id)
+        self._unwritten[picture] = Record(id, owner, self.job(id))
         again = "on conflict (job) do update set picture = excluded.picture"
-        waiting = [(job, whose, seen, name) for name, (whose, seen, job) in list(self._unwritten.items())]
+        waiting = [(*record, name) for name, record in list(self._unwritten.items())]
         try:
             statement = f"insert into shown (job, owner, shown, picture) values (?, ?, ?, ?) {again}"
             self._register.write(*((statement, row) for row in waiting))
@@ -79,9 +91,12 @@ class Shown:
         """Whether somebody may see a picture, or the sheet of its frames, by its path below `outputs/`."""
         if by.owns:
             return True
-        name = f"{name.removesuffix('.steps.jpg')}.png" if name.endswith(".steps.jpg") else name
-        if name in self._unwritten:
-            owner, shown, _ = self._unwritten[name]
-        else:
-            owner, shown = next(iter(self._register.read("select owner, shown from shown where picture = ?", name)), ("", False))
-        return by.id == owner or bool(shown)
+        record = self.of(f"{name.removesuffix('.steps.jpg')}.png" if name.endswith(".steps.jpg") else name)
+        return record is not None and (record.shown or record.owner == by.id)
+
+    def of(self, picture: str) -> Record | None:
+        """What is known of a picture."""
+        if picture in self._unwritten:
+            return self._unwritten[picture]
+        found = self._register.read("select job, owner, shown from shown where picture = ?", picture)
+        return Record(found[0][0], found[0][1], bool(found[0][2])) if found else None

@@ -9,11 +9,13 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio.events import Dependency
 
 from webui.panels import follow
 from webui.panels.adopt import adopted, defaults_of
 from webui.panels.asking import person
 from webui.panels.ideas import ideas, ideas_of
+from webui.panels.opened import link, link_button
 from webui.panels.part import Part
 from webui.panels.parts.model import model
 from webui.panels.parts.prompt import negative, prompt
@@ -53,11 +55,13 @@ def create(studio: Studio) -> None:
             shapes = _shapes()
             parts = [words, without, size(chosen.defaults), sampling(chosen.defaults), seed(), model(studio.models(), chosen.name)]
             count = gr.Slider(1, follow.COUNT_LIMIT, 1, step=1, label="Pictures", elem_id="count", interactive=True, buttons=[])
+            copy = link_button()
     controls = {name: control for part in parts for name, control in part.components.items()} | {"count": count}
     applied = gr.Textbox(chosen.name, visible=False)
     _press(studio, parts, controls, generate)
     compare.click(None, None, None, js="() => stepwise.asking.take(stepwise.create.settings())", **QUIET)
-    _remember(studio, parts, controls, chips, applied)
+    arrived = _remember(studio, parts, controls, chips, applied)
+    link(studio, copy, arrived, parts, controls)
     _adopt(studio, controls, chips, applied)
     for name, button in shapes.items():
         outline = partial(_outline, studio, name)
@@ -86,7 +90,9 @@ def _press(studio: Studio, parts: list[Part], controls: Mapping[str, Component],
     pressed.failure(None, None, None, js="() => stepwise.create.unanswered()", **QUIET)
 
 
-def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Component], chips: list[Component], applied: Component) -> None:
+def _remember(
+    studio: Studio, parts: list[Part], controls: Mapping[str, Component], chips: list[Component], applied: Component
+) -> Dependency:
     """Settings and the running job survive a reload."""
     boxes, ticket = list(controls.values()), gr.JSON(visible=False)
 
@@ -100,7 +106,8 @@ def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Componen
     arrived = remember("create", controls, arrive, [*boxes, *chips, applied, ticket])
     helps = json.dumps({name: help_text(name) for name in Request.model_fields})
     script = f"(ticket, ...values) => stepwise.create.arrive(ticket, {json.dumps(list(controls))}, values, {helps})"
-    arrived.then(None, [ticket, *boxes], None, js=script, **QUIET)
+    there: Dependency = arrived.then(None, [ticket, *boxes], None, js=script, **QUIET)
+    return there
 
 
 def _adopt(studio: Studio, controls: Mapping[str, Component], chips: list[Component], applied: Component) -> None:

@@ -8,6 +8,7 @@ import socket
 import ifaddr
 
 from webui.errors import UserError
+from webui.server.head import LOOPBACK
 
 NOWHERE = ("10.255.255.255", 9)
 """A private address: asking the system by which way it would send there sends nothing."""
@@ -46,7 +47,8 @@ def _ours(wanted: str, mine: list[str]) -> bool:
         address = ipaddress.IPv4Address(wanted)
     except ValueError:
         return False
-    return str(address) in mine or (address.is_loopback and str(address) != "127.0.0.1")
+    # All of 127.0.0.0/8 is this machine's; the first of them is the owner's.
+    return (str(address) in mine or address.is_loopback) and wanted != LOOPBACK
 
 
 def _private(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple
@@ -24,6 +25,7 @@ SIGN_IN = "/sign-in"
 FORM = "application/x-www-form-urlencoded"
 
 COOKIE_SECONDS = 30 * 86400
+UNSTORED = {"cache-control": "no-store"}
 
 NOT_VALID = "This link is not valid, or not any more. Ask the owner of the studio for the new one."
 NOT_RIGHT = "That is not the password."
@@ -85,14 +87,22 @@ class Entrance:
         """What is answered to a request about signing in; `None` if it is about something else.
 
         Raises:
-            Refusal: secrets that were wrong make it wait.
+            Refusal, ClientGone
         """
+        try:
+            return await self._answer(scope, body)
+        except Refusal as refusal:
+            if not refusal.wait:
+                raise
+            return self.ask(scope, refusal=refusal)
+
+    async def _answer(self, scope: Scope, body: Callable[[], Awaitable[bytes]]) -> Response | None:
         if scope["path"] == SIGN_IN and scope["method"] == "POST":
             if [value.partition(";")[0].strip().lower() for value in values(scope, b"content-type")] != [FORM]:
                 raise Refusal(415, "unsupported_media_type", "Send the form of the sign-in page.")
             fields = parse_qs((await body()).decode("latin-1")[:10_000], keep_blank_values=True)
             return await self._signed(scope, {name: found[0] for name, found in fields.items()})
-        if scope["path"] == SIGN_IN and scope["method"] == "GET":
+        if scope["path"] == SIGN_IN and scope["method"] == "GET" and self.visitor(scope) is not None:
             return RedirectResponse("/", 303)
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         keys = [value for name, value in query if name == KEY]
@@ -101,14 +111,20 @@ class Entrance:
             return self._opened(scope, keys[0], f"/?{rest}" if rest else "/")
         return None
 
-    def ask(self, scope: Scope, wrong: str = "") -> Response:
-        """The sign-in page for a browser, the same in JSON for a program."""
-        if "text/html" not in "".join(values(scope, b"accept")) and not wrong:
-            raise Refusal(401, "sign_in", SIGN_IN_FIRST)
+    def ask(self, scope: Scope, wrong: str = "", refusal: Refusal | None = None) -> Response:
+        """The sign-in page, with what was wrong or why it cannot be used now.
+
+        Raises:
+            Refusal: a program is told the same in JSON.
+        """
+        refusal = refusal or Refusal(401, "sign_in", wrong or SIGN_IN_FIRST)
+        if "text/html" not in "".join(values(scope, b"accept")):
+            raise refusal
         waits = any(self._access.waits(value) for value in _cookies(scope))
-        text = signin.page(local=local(scope), password=waits, wrong=wrong)
+        text = signin.page(local=local(scope), password=waits, wrong=refusal.message if refusal.wait else wrong)
         # With no referrer at all the browser would not say where its form comes from, and the guard would refuse it.
-        return HTMLResponse(text, 401, _private({"referrer-policy": "same-origin", "content-security-policy": signin.POLICY}))
+        headers = {"referrer-policy": "same-origin", "content-security-policy": signin.POLICY, "cache-control": "no-store"}
+        return HTMLResponse(text, refusal.status, headers | ({"retry-after": str(math.ceil(refusal.wait))} if refusal.wait else {}))
 
     async def _signed(self, scope: Scope, fields: dict[str, str]) -> Response:
         """The sign-in page's form."""
@@ -135,7 +151,7 @@ class Entrance:
         entered = self._access.enter(key, known[0] if known else None, local=here)
         if entered is None:
             if any(self._access.session(value, local=here) for value in known):
-                return RedirectResponse(target, 303, _private({}))
+                return RedirectResponse(target, 303, UNSTORED)
             self._access.slowdown.wrong(_place(scope))
             return self.ask(scope, NOT_VALID)
         session, waits = entered
@@ -144,7 +160,7 @@ class Entrance:
         return self._in(scope, session, target)
 
     def _in(self, scope: Scope, session: str, target: str) -> Response:
-        response = RedirectResponse(target, 303, _private({}))
+        response = RedirectResponse(target, 303, UNSTORED)
         response.raw_headers.extend(self._session(scope, session))
         return response
 
@@ -186,7 +202,3 @@ def _secret_of(text: str) -> str:
     """The secret in a link that was pasted whole, or what was pasted."""
     found = parse_qs(urlsplit(text.strip()).query).get(KEY)
     return found[0] if found else text.strip()
-
-
-def _private(more: dict[str, str]) -> dict[str, str]:
-    return {"cache-control": "no-store"} | more

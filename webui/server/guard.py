@@ -12,7 +12,7 @@ from webui.errors import UserError
 from webui.server.answer import Answer, refuse
 from webui.server.body import ClientGone, body_of, bounded
 from webui.server.entrance import SIGN_IN_FIRST, Entrance, Visitor
-from webui.server.head import FORGED, Refusal, admit
+from webui.server.head import FORGED, Refusal, admit, used
 
 
 class Guard:
@@ -39,6 +39,7 @@ class Guard:
             visitor = await self._visitor(scope, receive, send)
             if visitor is None:
                 return
+            used(scope)
             if scope["type"] == "http":
                 receive = await bounded(scope, receive)
         except Refusal as refusal:

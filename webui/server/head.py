@@ -16,6 +16,13 @@ LOOPBACK = "127.0.0.1"
 FORBIDDEN = ("/file=http", "/proxy=")
 """Gradio would fetch addresses for whoever asks."""
 
+UNUSED = (
+    "/docs", "/redoc", "/openapi.json", "/monitoring", "/login", "/logout", "/pwa_icon", "/gradio_api/openapi.json", "/gradio_api/runs",
+    "/gradio_api/dev/", "/gradio_api/vibe", "/gradio_api/undo-vibe", "/gradio_api/deep_link", "/gradio_api/process_recording",
+    "/gradio_api/stream/", "/gradio_api/token", "/gradio_api/user", "/gradio_api/custom_component/",
+)  # fmt: skip
+"""Beginnings of Gradio's paths that the studio does not use; some of them never end, and cost time for as long as somebody listens."""
+
 FORGED = (b"forwarded", b"x-forwarded-", b"x-real-", b"x-gradio-server")
 """Beginnings of headers that claim another address. Gradio would believe them, and no proxy stands between us and the browser."""
 
@@ -42,9 +49,19 @@ def admit(scope: Scope, hosts: Container[str]) -> None:
     foreign |= any(site not in ("same-origin", "none") for site in values(scope, b"sec-fetch-site")) and not visit(scope)
     if foreign or (scope["type"] == "websocket" and not origins):
         raise Refusal(403, "origin", "This request comes from another website.")
+
+
+def used(scope: Scope) -> None:
+    """Check that a path, asked for by somebody who may come in, is one that the studio has.
+
+    Raises:
+        Refusal: it is not.
+    """
     path = unquote(scope["path"]).lower().replace("\\", "/")
     if any(part in path for part in FORBIDDEN):
         raise Refusal(403, "path", "The studio fetches nothing from elsewhere.")
+    if scope["path"].startswith(UNUSED):
+        raise Refusal(404, "not_found", "There is no such page.")
 
 
 def visit(scope: Scope) -> bool:

@@ -31,7 +31,7 @@ async def an_object(http: Http) -> dict[str, Any]:
     if http.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "Send JSON, with the header Content-Type: application/json.")
     try:
-        values = json.loads(await http.body(), parse_constant=refuse, object_pairs_hook=single)
+        values = json.loads((await http.body()).decode(), parse_constant=refuse, object_pairs_hook=single)
         json.dumps(values, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise InvalidRequest(AN_OBJECT) from None

@@ -6,13 +6,14 @@ import io
 from typing import Any, TypeVar
 
 import segno
-from fastapi import APIRouter
+from fastapi import APIRouter, BackgroundTasks
 from fastapi import Request as Http
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from webui.access.access import LINKS
-from webui.errors import InvalidRequest, NotAllowed
+from webui.errors import InvalidRequest, NotAllowed, UserError
+from webui.panels.recipe import fragment
 from webui.people import COLOURS, RIGHTS, Person
 from webui.server.asking import By
 from webui.server.docs import body_of
@@ -74,9 +75,10 @@ def sharing(studio: Studio, lan: Lan) -> APIRouter:
         return _drawn(lan.link(access.hand_over(by)))
 
     @routes.delete("/me")
-    def leave(by: By) -> dict[str, str]:
+    def leave(by: By, after: BackgroundTasks) -> dict[str, str]:
         """Sign out, on all your devices."""
-        access.guests.end({by.id})
+        # Afterwards: it ends this very answer too.
+        after.add_task(access.guests.end, {by.id})
         return {"status": "signed out"}
 
     @routes.get("/people")
@@ -117,18 +119,16 @@ def sharing(studio: Studio, lan: Lan) -> APIRouter:
         access.renew(by)
         return _state(studio, lan, by)
 
-    @routes.put("/jobs/{id}/shown", openapi_extra=body_of(Showing))
-    async def show(id: str, http: Http, by: By) -> dict[str, Any]:
-        """Show a picture to the team, or make it private."""
-        shown = (await _read(http, Showing)).shown
-        studio.show(id, shown, by)
-        return {"id": id, "shown": shown}
+    @routes.get("/pictures/{day}/{name}")
+    def about(day: str, name: str, by: By) -> dict[str, Any]:
+        """Whose a picture is, whether it is shown to the team, and the link that opens its settings."""
+        return _picture(studio, f"{day}/{name}", by)
 
-    @routes.get("/jobs/{id}/shown")
-    def is_shown(id: str, by: By) -> dict[str, Any]:
-        """Whether a picture is shown to the team, and whether that is yours to change."""
-        job = studio.job(id, by)
-        return {"id": id, "shown": access.shown.job(id), "yours": by.owns or by.id == job.owner}
+    @routes.put("/pictures/{day}/{name}", openapi_extra=body_of(Showing))
+    async def show(day: str, name: str, http: Http, by: By) -> dict[str, Any]:
+        """Show a picture to the team, or make it private."""
+        studio.show(f"{day}/{name}", (await _read(http, Showing)).shown, by)
+        return _picture(studio, f"{day}/{name}", by)
 
     return routes
 
@@ -145,6 +145,18 @@ async def _read(http: Http, model: type[T]) -> T:
 
 def _described(person: Person) -> dict[str, Any]:
     return {**person.model_dump(), "may": RIGHTS[person.role], "shade": COLOURS[person.colour]}
+
+
+def _picture(studio: Studio, name: str, by: Person) -> dict[str, Any]:
+    record = studio.about(name, by)
+    people = {person.id: person for person in studio.access.guests}
+    try:
+        recipe = fragment(studio.recipe(name, by))
+    except UserError:
+        # A picture without settings is a picture all the same.
+        recipe = None
+    whose = _described(people[record.owner]) if record.owner in people else None
+    return {"by": whose, "shown": record.shown, "yours": by.owns or by.id == record.owner, "recipe": recipe}
 
 
 def _state(studio: Studio, lan: Lan, by: Person) -> JSONResponse:

@@ -1,0 +1,273 @@
+// Sharing: who is here, the links, what is shown to the team, and links to settings. Every right is checked by the studio, not here.
+stepwise.share = (() => {
+  const ME = "stepwise-me"; // the name and colour that somebody chose, kept in this browser
+  const at = (selector) => document.querySelector(selector);
+  const make = (tag, properties = {}, ...inside) => {
+    const { data = {}, aria = {}, ...rest } = properties;
+    const made = Object.assign(document.createElement(tag), rest);
+    Object.assign(made.dataset, data);
+    Object.entries(aria).forEach(([name, value]) => made.setAttribute(name === "role" ? name : `aria-${name}`, value));
+    made.append(...inside.filter((part) => part !== null));
+    return made;
+  };
+  let me = null;
+  let state = null; // what only the owner hears of
+
+  // Taken out of the address at once: a reload is to show what was changed since.
+  const recipeLink = location.hash.startsWith("#recipe=") ? location.hash : "";
+  if (recipeLink) history.replaceState(null, "", location.pathname + location.search);
+
+  async function ask(path, method = "GET", body = undefined) {
+    const options = body === undefined ? { method } : { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+    const answer = await fetch(path, options).catch(() => null);
+    if (answer && answer.status === 401) { location.reload(); return {}; } // signed out: the sign-in page says what to do
+    const value = answer ? await answer.json().catch(() => null) : null;
+    if (answer && answer.ok) return { value };
+    return { sentence: (value && value.error && value.error.message) || "The studio does not answer. Look whether it still runs." };
+  }
+
+  // --- copying ---
+
+  // On plain http, where browsers have no clipboard for scripts, the old way still works.
+  async function copy(text, button) {
+    let done = false;
+    if (navigator.clipboard && window.isSecureContext) done = await navigator.clipboard.writeText(text).then(() => true, () => false);
+    if (!done) {
+      const box = make("textarea", { value: text, className: "unseen", readOnly: true });
+      document.body.append(box);
+      box.select();
+      done = document.execCommand("copy");
+      box.remove();
+    }
+    const words = button.textContent;
+    button.textContent = done ? "Copied" : "Select it and copy";
+    setTimeout(() => { button.textContent = words; }, 1600);
+  }
+
+  const copier = (text, words = "Copy") => make("button", { type: "button", className: "plain", textContent: words, onclick: (event) => copy(text(), event.currentTarget) });
+
+  // --- links to settings ---
+
+  const opened = () => [recipeLink];
+
+  function told({ told: sentence }) {
+    if (!sentence) return;
+    const line = at("#status-text");
+    line.textContent = sentence;
+    line.classList.add("error");
+    at("#announcement").textContent = sentence;
+  }
+
+  function recipe(names, values, fields) {
+    const shown = names.map((name, number) => [name, values[number]]).filter(([name, value]) => fields.includes(name) && value !== null && value !== "");
+    const parameters = new URLSearchParams([["recipe", 1], ...shown]).toString().replaceAll("+", "%20");
+    copy(`${location.origin}/#${parameters}`, at("#recipe-link"));
+  }
+
+  // Beside the finished picture: its link, and whether it is shown to the team.
+  async function besidePicture() {
+    const line = at("#status-file");
+    const link = line.querySelector('a[href^="/pictures/"]');
+    if (!link || line.querySelector(".beside")) return;
+    const beside = make("span", { className: "beside" });
+    line.append(beside);
+    const path = link.getAttribute("href");
+    const { value } = await ask(`/api${path}`);
+    if (!value || !beside.isConnected) return;
+    if (value.recipe) beside.append(" · ", copier(() => `${location.origin}/${value.recipe}`, "Copy settings link"));
+    if (value.yours) beside.append(" · ", visibility(path, value.shown));
+  }
+
+  function visibility(path, shown) {
+    const words = (is) => (is ? "Shown to the team" : "Private");
+    const button = make("button", { type: "button", className: "plain", textContent: words(shown), title: "Private, or shown to everybody at this studio", aria: { pressed: shown } });
+    button.onclick = async () => {
+      const { value } = await ask(`/api${path}`, "PUT", { shown: button.getAttribute("aria-pressed") !== "true" });
+      if (!value) return;
+      button.textContent = words(value.shown);
+      button.setAttribute("aria-pressed", value.shown);
+    };
+    return button;
+  }
+
+  // --- who I am ---
+
+  async function meet() {
+    const { value } = await ask("/api/me");
+    if (!value) return;
+    const changed = !me || ["name", "colour", "role"].some((field) => me[field] !== value[field]);
+    me = { ...me, ...value };
+    document.documentElement.dataset.role = me.role;
+    if (changed) badge();
+  }
+
+  function badge() {
+    const mast = at("#masthead");
+    if (!mast) return;
+    const old = at("#me");
+    const shown = make("button", { id: "me", type: "button", title: `You: ${me.name}, who ${me.may}`, onclick: () => at('#tabs [role="tab"][data-tab-id="share"]')?.click() }, dot(me.shade), make("span", { textContent: me.name }), me.role === "viewer" ? make("em", { textContent: "looking" }) : null);
+    if (old) old.replaceWith(shown);
+    else mast.append(shown);
+  }
+
+  const dot = (shade) => { const made = make("i", { className: "dot" }); made.style.background = shade; return made; };
+
+  // A guest who has chosen a name in this browser before is called so again; anybody else is asked once.
+  async function introduce() {
+    if (!me || me.role === "owner" || !/^Guest \d+$/.test(me.name)) return;
+    const kept = JSON.parse(localStorage.getItem(ME) || "null");
+    if (kept && (await name(kept.name, kept.colour)) === null) return;
+    if (at("#welcome")) return;
+    const welcome = make("section", { id: "welcome", aria: { label: "Your name" } }, make("p", { textContent: "What shall the others call you?" }), naming(() => welcome.remove()));
+    at("#masthead").after(welcome);
+  }
+
+  // `null` when it is done, else a sentence.
+  async function name(wanted, colour) {
+    const { value, sentence } = await ask("/api/me", "PUT", { name: wanted, colour });
+    if (!value) return sentence;
+    localStorage.setItem(ME, JSON.stringify({ name: value.name, colour: value.colour }));
+    me = { ...me, ...value };
+    badge();
+    return null;
+  }
+
+  function naming(done) {
+    const kept = JSON.parse(localStorage.getItem(ME) || "null") || {};
+    const fresh = /^Guest \d+$/.test(me.name);
+    const box = make("input", { type: "text", maxLength: 24, value: kept.name || (fresh ? "" : me.name), placeholder: me.name, autocomplete: "nickname", aria: { label: "Your name" } });
+    const shades = make("div", { className: "shades", aria: { role: "radiogroup", label: "Your colour" } });
+    Object.entries(me.colours).forEach(([colour, shade]) => {
+      const choice = make("label", { title: colour }, make("input", { type: "radio", name: "colour", value: colour, checked: colour === me.colour, aria: { label: colour } }), dot(shade));
+      shades.append(choice);
+    });
+    const wrong = make("p", { className: "wrong", aria: { role: "alert" } });
+    const form = make("form", { className: "naming" }, box, shades, make("button", { type: "submit", className: "main", textContent: "Save" }), wrong);
+    form.onsubmit = async (event) => {
+      event.preventDefault();
+      const sentence = await name(box.value.trim() || me.name, form.querySelector("input[name=colour]:checked").value);
+      wrong.textContent = sentence || "";
+      if (sentence === null) done();
+    };
+    return form;
+  }
+
+  // --- the tab ---
+
+  async function draw() {
+    const place = at("#share");
+    if (!place || !me) return;
+    const [{ value: people }, owned] = await Promise.all([ask("/api/people"), me.role === "owner" ? ask("/api/share") : {}]);
+    state = owned.value || null;
+    const typing = place.contains(document.activeElement) && document.activeElement.matches("input[type=text], input[type=password]");
+    if (typing) return;
+    const everybody = present((people && people.people) || []);
+    const columns = state ? [[network(), rules(), everybody], [...(state.on ? [links()] : []), myself()]] : [[myself()], [everybody]];
+    place.replaceChildren(...columns.map((column) => make("div", {}, ...column)));
+  }
+
+  const part = (className, title, ...inside) => make("section", { className }, make("h2", { textContent: title }), ...inside);
+  const words = (text, className = "") => make("p", { textContent: text, className });
+
+  async function change(body, line) {
+    const { value, sentence } = await ask("/api/share", "PUT", body);
+    if (value) draw();
+    else if (line) line.textContent = sentence;
+    return Boolean(value);
+  }
+
+  function toggle(on, label, flip) {
+    const button = make("button", { type: "button", className: "switch", aria: { role: "switch", checked: on, label } });
+    button.onclick = () => { button.disabled = true; flip(!on).finally(() => { button.disabled = false; }); };
+    return make("div", { className: "toggle" }, button, make("span", { textContent: label, onclick: () => button.click() }));
+  }
+
+  function network() {
+    const wrong = make("p", { className: "wrong", aria: { role: "alert" } });
+    const place = state.on ? new URL(state.links.maker.url).origin : "";
+    const now = state.on ? `On, at ${place}. Whoever has a link can come in; nobody else gets further than the sign-in page.` : "Off. Only this machine reaches the studio.";
+    const open = state.on && !state.fingerprint ? words("The connection is not encrypted: whoever can listen on this network can read along. Start webui with --tls-self-signed to encrypt it.", "note") : null;
+    const print = state.fingerprint ? words("The certificate's fingerprint (SHA-256), to compare with what a guest's browser shows:", "note") : null;
+    return part("network", "Local network", toggle(state.on, "Share this studio on the local network", (on) => change({ on }, wrong)), words(now), wrong, open, print, print && make("code", { textContent: state.fingerprint }));
+  }
+
+  function links() {
+    const cards = [["maker", "To make pictures"], ["viewer", "Only to look"]].map(([role, title]) => {
+      const { url, qr } = state.links[role];
+      const code = make("div", { className: "code", aria: { role: "img", label: `QR code of the link: ${title.toLowerCase()}` } });
+      code.innerHTML = qr; // drawn by the studio
+      const box = make("input", { type: "text", readOnly: true, value: url, aria: { label: `Link: ${title.toLowerCase()}` }, onfocus: () => box.select() });
+      return make("div", { className: "card" }, make("h3", { textContent: title }), code, make("div", { className: "copying" }, box, copier(() => url)));
+    });
+    const sure = make("div", { className: "sure", hidden: true }, words("All guests are signed out at once. They come in again, with their pictures, through the new link."));
+    sure.append(make("button", { type: "button", className: "main", textContent: "Make new links", onclick: async () => { await ask("/api/share/links", "POST"); draw(); } }));
+    const renew = make("button", { type: "button", className: "plain", textContent: "New links", onclick: () => { sure.hidden = !sure.hidden; } });
+    return part("links", "Links for guests", make("div", { className: "cards" }, ...cards), make("p", {}, renew), sure);
+  }
+
+  function rules() {
+    const wrong = make("p", { className: "wrong", aria: { role: "alert" } });
+    const box = make("input", { type: "password", autocomplete: "new-password", placeholder: state.password ? "A new password" : "At least 8 characters", aria: { label: "Password for guests" } });
+    const form = make("form", { className: "copying" }, box, make("button", { type: "submit", className: "plain", textContent: state.password ? "Change password" : "Set password" }));
+    form.onsubmit = async (event) => {
+      event.preventDefault();
+      const password = box.value;
+      box.blur();
+      if (password && !(await change({ password }, wrong))) box.value = password;
+    };
+    const gone = state.password ? make("button", { type: "button", className: "plain", textContent: "Remove password", onclick: () => change({ password: "" }, wrong) }) : null;
+    return part("rules", "Rules", toggle(state.shown, "Show new pictures to the team", (shown) => change({ shown }, wrong)),
+      words("Otherwise a picture is private until its maker shows it. Those that there are stay as they are.", "note"),
+      words(state.password ? "Guests are asked for a password after their link." : "Guests need only the link. A password can be asked for besides."), form, gone, wrong);
+  }
+
+  function myself() {
+    const more = [];
+    if (me.role !== "owner") {
+      const place = make("div", { className: "card", hidden: true });
+      const device = make("button", { type: "button", className: "plain", textContent: "Go on on another device" });
+      device.onclick = async () => {
+        const { value, sentence } = await ask("/api/me/link", "POST");
+        place.hidden = false;
+        if (!value) { place.replaceChildren(words(sentence, "wrong")); return; }
+        const code = make("div", { className: "code", aria: { role: "img", label: "QR code of a link to your own place" } });
+        code.innerHTML = value.qr;
+        place.replaceChildren(words("Opens once, within ten minutes: that device is you too.", "note"), code, copier(() => value.url));
+      };
+      const leave = make("button", { type: "button", className: "plain", textContent: "Sign out", onclick: () => ask("/api/me", "DELETE").then(() => location.reload()) });
+      more.push(make("p", { className: "acts" }, device, leave), place);
+    }
+    return part("myself", "You", words(`You ${me.may}.`), naming(() => draw()), ...more);
+  }
+
+  function present(people) {
+    const rows = people.map((person) => {
+      const dismiss = state && person.role !== "owner" ? make("button", { type: "button", className: "plain", textContent: "Sign out", title: "A link that they still have lets them in again", aria: { label: `Sign out ${person.name}` } }) : null;
+      if (dismiss) dismiss.onclick = async () => { await ask(`/api/people/${person.id}`, "DELETE"); dismiss.textContent = "Signed out"; };
+      return make("li", {}, dot(person.shade), make("b", { textContent: person.name }), make("span", { textContent: person.id === me.id ? "you" : person.may }), dismiss);
+    });
+    return part("people-here", "People", make("ul", { className: "people" }, ...rows));
+  }
+
+  // --- when ---
+
+  // A tab's content is not in the page until the tab has been opened.
+  function whenThere(tries = 40) {
+    if (at("#share")) draw();
+    else if (tries) setTimeout(() => whenThere(tries - 1), 50);
+  }
+
+  document.addEventListener("click", (event) => { if (event.target.closest('[role="tab"][data-tab-id="share"]')) whenThere(); });
+
+  async function begin() {
+    if (!at("#masthead") || !at("#status-file")) { setTimeout(begin, 100); return; }
+    new MutationObserver(besidePicture).observe(at("#status-file"), { childList: true });
+    await meet();
+    besidePicture();
+    introduce();
+    setInterval(() => { if (!document.hidden) meet(); }, 4000);
+  }
+  begin();
+
+  return { opened, told, recipe };
+})();
