@@ -109,7 +109,8 @@ def test_a_restart_with_a_full_disk_makes_the_picture_again(drive: Path, setting
 
 def test_a_folder_that_turns_read_only_is_told_and_the_picture_saved_when_it_is_not(studio: Studio, drive: Path) -> None:
     (before,) = studio.submit([PROMPT])
-    assert isinstance(last := before.wait(60), Finished)
+    last = before.wait(60)
+    assert isinstance(last, Finished)
     day = studio.picture(last.picture).parent
     # The day's folder alone: a whole drive cannot be made read-only while the journal is open on it.
     subprocess.run(["mount", "--bind", str(day), str(day)], check=True)

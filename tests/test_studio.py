@@ -12,6 +12,7 @@ from PIL import Image
 from tests.fake import FakeWorker
 from webui.errors import InvalidRequest, ModelError, NotFound, StorageError, UserError
 from webui.events import Cancelled, Failed, Finished, Interrupted, Waiting
+from webui.jobs.keeper import HELD_WORDS
 from webui.request import Request
 from webui.settings import Settings
 from webui.store.store import Store
@@ -217,9 +218,7 @@ def test_a_full_disk_delays_the_picture_and_loses_nothing(studio: Studio, monkey
     monkeypatch.setattr(Store, "save", saving)
     (job,) = studio.submit([PROMPT])
     assert isinstance(job.wait(60), Finished)
-    assert [event.reason for event in job.events if isinstance(event, Waiting)] == [
-        "The disk is full. Free some space. The picture is kept in memory and saved as soon as there is room; it can be downloaded meanwhile."
-    ]
+    assert [event.reason for event in job.events if isinstance(event, Waiting)] == [f"The disk is full. Free some space. {HELD_WORDS}"]
 
 
 def test_a_picture_outside_the_outputs_does_not_exist(studio: Studio, tmp_path: Path) -> None:
