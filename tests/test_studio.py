@@ -236,3 +236,15 @@ def test_old_jobs_leave_memory_and_are_found_in_the_journal(studio: Studio, monk
     studio.submit([PROMPT])
     assert len(studio._recent) <= 3
     assert studio.job(jobs[0].id).last == jobs[0].last
+
+
+def test_heavy_jobs_leave_memory_sooner(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first,) = studio.submit([PROMPT])
+    assert isinstance(first.wait(60), Finished) and first.weight == sum(map(len, first.frames)) > 0
+    monkeypatch.setattr("webui.studio.KEPT_BYTES", 2 * first.weight)
+    jobs = [first]
+    for _ in range(4):
+        jobs += studio.submit([PROMPT])
+        assert isinstance(jobs[-1].wait(60), Finished)
+    assert len(studio._recent) == 3 and list(studio._recent)[-1] == jobs[-1].id
+    assert studio.job(first.id).last == first.last

@@ -45,6 +45,9 @@ WAITING_LIMIT = 1000
 KEPT = 200
 """Finished jobs kept in memory with their previews; older ones are read back from the journal."""
 
+KEPT_BYTES = 128 * 2**20
+"""Previews of finished jobs in memory; their frames are on the pictures' sheets too."""
+
 STARTING = "The engine is starting."
 
 
@@ -334,9 +337,13 @@ class Studio:
 
     def _remember(self, job: Job) -> None:
         self._recent[job.id] = job
-        done = [id for id, other in self._recent.items() if other.done]
-        for id in done[: max(0, len(done) - KEPT)]:
-            del self._recent[id]
+        done = [other for other in self._recent.values() if other.done]
+        weight = sum(other.weight for other in done)
+        for number, other in enumerate(done):
+            if number >= len(done) - KEPT and weight <= KEPT_BYTES:
+                break
+            weight -= other.weight
+            del self._recent[other.id]
 
 
 def resolve(request: Request, models: Mapping[str, Model]) -> Resolved:

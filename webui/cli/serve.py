@@ -22,6 +22,7 @@ def serve(
     models: Models = None,
     outputs: Outputs = None,
     device: Device = None,
+    waiting_per_guest: Annotated[int | None, setting("waiting_per_guest", "--waiting-per-guest")] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
     """Stepwise: a browser studio for text-to-image diffusion. Without a command, it opens the studio's page."""
@@ -30,7 +31,7 @@ def serve(
         return
     if context.invoked_subcommand is not None:
         return
-    settings = settings_of(port=port, models=models, outputs=outputs, device=device)
+    settings = settings_of(port=port, models=models, outputs=outputs, device=device, waiting_per_guest=waiting_per_guest)
     listener = listen(settings.port)
     with listener, running(settings, preload=True) as studio:
         # Only now, with the engine's process already on its way: gradio alone takes seconds to import.
