@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ class Denoiser(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.forwards: list[int] = []
+        self.pause = 0.0
 
     def forward(
         self, sample: Tensor, timestep: Any, context: Tensor | None = None, extra: dict[str, Any] | None = None, return_dict: bool = True
@@ -29,6 +31,7 @@ class Denoiser(nn.Module):
         if (sample == 0.13).any():
             raise RuntimeError("poison")
         self.forwards.append(len(sample))
+        time.sleep(self.pause)
         assert len(timestep) == len(sample)
         return (2 * sample + timestep[:, None],)
 
@@ -167,7 +170,8 @@ def test_cancelling_unwinds_the_job_and_leaves_the_others(bench: Bench) -> None:
     assert bench.ended["good"] == expected(3)
 
 
-def test_cancelled_while_it_waits_for_a_task(bench: Bench) -> None:
+def test_cancelled_while_it_waits_for_a_task(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui.engine.loop.PATIENCE", 0.0)
     bench.add("first", lambda: bench.loop.ask(Task(lambda: 1)))
     bench.add("second", lambda: bench.loop.ask(Task(lambda: 2)))
     bench.loop.step()
@@ -175,14 +179,29 @@ def test_cancelled_while_it_waits_for_a_task(bench: Bench) -> None:
     assert not bench.loop.step() and bench.ended == {"first": 1, "second": "cancelled"}
 
 
-def test_one_task_a_round_and_the_others_go_on_stepping(bench: Bench) -> None:
+@pytest.mark.parametrize(("task", "forward", "first_round"), [(0.02, 0.0, 1), (0.0, 0.02, 3)], ids=["long tasks", "short tasks"])
+def test_tasks_take_no_longer_than_the_steps_beside_them(bench: Bench, task: float, forward: float, first_round: int) -> None:
     done: list[int] = []
+    bench.denoiser.pause = forward
+
+    def work(k: int) -> None:
+        time.sleep(task)
+        done.append(k)
+
     for k in range(3):
-        bench.add(str(k), partial(bench.loop.ask, Task(partial(done.append, k))))
+        bench.add(str(k), partial(bench.loop.ask, Task(partial(work, k))))
     bench.steps("steps", 3)
     for rounds in (1, 2, 3):
         bench.loop.step()
-        assert len(done) == len(bench.denoiser.forwards) == rounds
+        assert len(bench.denoiser.forwards) == rounds and len(done) == max(rounds, first_round)
+
+
+def test_where_nobody_steps_tasks_go_on_for_a_while(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui.engine.loop.PATIENCE", 0.5)
+    for k in range(3):
+        bench.add(str(k), lambda: bench.loop.ask(Task(lambda: 1)))
+    bench.loop.step()
+    assert len(bench.ended) == 3
 
 
 def test_tasks_of_one_key_are_done_once_for_all(bench: Bench) -> None:
@@ -305,3 +324,17 @@ def test_a_stream_of_newcomers_does_not_stop_the_others(bench: Bench) -> None:
         if "long" in bench.ended:
             break
     assert k == 19
+
+
+def test_who_comes_between_two_tasks_does_not_wait_for_the_rest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui.engine.loop.PATIENCE", 0.5)
+    for k in range(4):
+        bench.add(str(k), lambda: bench.loop.ask(Task(lambda: bench.order.append("task"))))
+    coming = ["late"]
+
+    def listen() -> None:
+        if coming:
+            bench.steps(coming.pop(), 1)
+
+    bench.loop.step(listen)
+    assert bench.order == ["task", "task", "late", "task", "task"]

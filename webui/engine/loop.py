@@ -2,8 +2,9 @@
 
 Each job is an ordinary pipeline call in a greenlet, on a shallow copy of the pipeline whose denoiser is a stand-in. The stand-in hands its
 inputs to the loop and switches back to it; the loop gathers the calls that wait, groups those that can share a forward, runs each group
-once, and gives every job its slice. Everything heavy that is not the denoiser (text encoding, decoding) is a `Task`, one per round, so that
-it never holds up the others' steps for longer than that.
+once, and gives every job its slice. Everything heavy that is not the denoiser (text encoding, decoding) is a `Task`. Tasks have as long in
+a round as its forwards took, or `PATIENCE` where nobody steps: eight new prompts are encoded within two rounds or so, and those who step
+wait for them no longer than for each other.
 
 Whoever has nothing to see yet comes first: new jobs are taken in between two forwards, not only between two rounds, and one task of theirs
 and their first calls go ahead of what the round has left. It is one call per job, so nobody is held up for long.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import SimpleNamespace
@@ -22,6 +24,9 @@ from typing import Any, NamedTuple
 import greenlet
 import torch
 from torch import Tensor
+
+PATIENCE = 0.1
+"""Seconds of tasks in a round without forwards; a task that is begun is finished."""
 
 TIMES = ("timestep", "timesteps", "guidance")
 """Arguments that are one number for all rows, or one per row; sent per row, so that jobs at different steps share a forward."""
@@ -98,6 +103,7 @@ class Loop:
         self._new: deque[Job] = deque()
         self._jobs: dict[str, Job] = {}
         self._fresh: dict[str, Job] = {}
+        self._stepped = self._tasked = 0.0
         self._hub: Any = None
 
     def add(self, job: Job) -> None:
@@ -117,22 +123,30 @@ class Loop:
         return own
 
     def step(self, listen: Callable[[], None] = lambda: None) -> bool:
-        """One round: every waiting denoiser call once, in shared forwards, and one task. Whether anything is left to do.
+        """One round: every waiting denoiser call once, in shared forwards, and at least one task. Whether anything is left to do.
 
-        `listen` is called between forwards; it may add and cancel jobs.
+        `listen` is called in between; it may add and cancel jobs.
         """
         self._hub = greenlet.getcurrent()
+        self._stepped = self._tasked = 0.0
         # Grad mode is thread state, and the pipelines' own no_grad blocks interleave: this one must be outside of all.
         with torch.no_grad():
             welcomed = self._welcome()
             waiting = [job for job in self._jobs.values() if job.id not in welcomed]
             for group in list(_groups((job for job in waiting if isinstance(job.asks, Call)), self._rows)):
                 self._run([job for job in group if job.id in self._jobs])  # `listen` may have cancelled some
-                listen()
-                if self._new:
-                    self._welcome()
-            self._do([job for job in waiting if isinstance(job.asks, Task) and job.id in self._jobs])
+                self._hear(listen)
+            while jobs := [job for job in self._jobs.values() if isinstance(job.asks, Task)]:
+                if self._tasked and self._tasked >= (self._stepped or PATIENCE):
+                    break
+                self._do(jobs)
+                self._hear(listen)
         return bool(self._jobs or self._new)
+
+    def _hear(self, listen: Callable[[], None]) -> None:
+        listen()
+        if self._new:
+            self._welcome()
 
     def _welcome(self) -> set[str]:
         """Take new jobs in and bring those that have had no call to it, as far as one task does; which ones that were."""
@@ -141,7 +155,8 @@ class Loop:
             self._jobs[job.id] = self._fresh[job.id] = job
             self._enter(job, job.greenlet.switch)
         welcomed = set(self._fresh)
-        self._do([job for job in self._fresh.values() if isinstance(job.asks, Task)])
+        if tasks := [job for job in self._fresh.values() if isinstance(job.asks, Task)]:
+            self._do(tasks)
         called = [job for job in self._fresh.values() if isinstance(job.asks, Call)]
         for job in called:
             del self._fresh[job.id]
@@ -160,8 +175,13 @@ class Loop:
                 self._enter(self._jobs[id], self._jobs[id].greenlet.throw, Cancelled())
 
     def _run(self, jobs: list[Job]) -> None:
-        if not jobs:
-            return
+        """One forward, and each job on to its next request; nothing if all of them were cancelled."""
+        began = time.perf_counter()
+        if jobs:
+            self._call(jobs)
+        self._stepped += time.perf_counter() - began
+
+    def _call(self, jobs: list[Job]) -> None:
         calls = [job.asks for job in jobs if isinstance(job.asks, Call)]
         try:
             outs = _forward(calls)
@@ -170,15 +190,14 @@ class Loop:
                 self._enter(jobs[0], jobs[0].greenlet.throw, error)
                 return
             for job in jobs:  # one bad job must not fail the others
-                self._run([job])
+                self._call([job])
             return
         for job, out in zip(jobs, outs, strict=True):
             self._enter(job, job.greenlet.switch, out)
 
     def _do(self, jobs: list[Job]) -> None:
-        """The task that has waited longest, for all jobs that wait for its result."""
-        if not jobs:
-            return
+        """The task of the job that came first, for all jobs that wait for its result."""
+        began = time.perf_counter()
         task = jobs[0].asks
         assert isinstance(task, Task)
         same = [job for job in jobs if job is jobs[0] or (task.key is not None and isinstance(job.asks, Task) and job.asks.key == task.key)]
@@ -187,9 +206,10 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - as above
             for job in same:
                 self._enter(job, job.greenlet.throw, error)
-            return
-        for job in same:
-            self._enter(job, job.greenlet.switch, result)
+        else:
+            for job in same:
+                self._enter(job, job.greenlet.switch, result)
+        self._tasked += time.perf_counter() - began
 
     def _enter(self, job: Job, how: Callable[..., Any], *arguments: Any) -> None:
         """Switch or throw into the job; comes back at its next request or at its end."""
