@@ -89,6 +89,21 @@ def test_a_picture_that_waits_for_room_can_be_given_up(studio: Studio, drive: Pa
     assert isinstance(after.wait(60), Finished) and len(list(drive.glob("outputs/*/*.png"))) == 1
 
 
+def test_with_much_in_memory_the_engine_rests_and_those_who_wait_are_told_why(
+    studio: Studio, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "HELD", 10 * 256 * 256 * 3)
+    jobs = studio.submit([PROMPT.model_copy(update={"steps": 100, "seed": k}) for k in range(30)])
+    filler = fill(drive)
+    until(lambda: studio._keeper.full and not studio._running)
+    waiting = list(studio._line)
+    assert 30 - 10 - 8 <= len(waiting) <= 30 - 10
+    until(lambda: all(isinstance(job.last, Waiting) and "disk is full" in job.last.reason for job in waiting))
+    assert not any(job.last.download for job in waiting if isinstance(job.last, Waiting))
+    filler.unlink()
+    assert all(isinstance(job.wait(60), Finished) for job in jobs)
+
+
 def test_a_restart_with_a_full_disk_makes_the_picture_again(drive: Path, settings: Settings) -> None:
     settings = settings.model_copy(update={"outputs": drive / "outputs"})
     first = Studio(settings, FakeWorker(pace=0.002))

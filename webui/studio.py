@@ -154,7 +154,6 @@ class Studio:
                 if self._status.state != "ready":
                     job.append(Waiting(reason=self._status.message))
             self._dispatch()
-            self._outlook.tell(self._running.values(), self._room)
         return jobs
 
     def cancel(self, ids: Iterable[str], owner: str = OWNER) -> None:
@@ -274,7 +273,7 @@ class Studio:
             elif report.job in self._running:
                 self.rates.hear(report.job, self._running[report.job].request, report.event, len(self._running))
                 self._happened(self._running[report.job], report)
-                self._outlook.tell(self._running.values(), self._room)
+                self._foretell()
 
     def _happened(self, job: Job, told: Told) -> None:
         event = told.event
@@ -314,6 +313,10 @@ class Studio:
                 self._started(job)
                 self._running[job.id] = job
                 self._worker.submit(job.id, job.request)
+            self._foretell()
+
+    def _foretell(self) -> None:
+        self._outlook.tell(self._running.values(), self._room, self._keeper.trouble if self._keeper.full else None)
 
     def _started(self, job: Job) -> None:
         try:
