@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +13,12 @@ import pytest
 from PIL import Image
 
 from tests.fake import FakeWorker, write_model
+from tests.store.test_faults import small_drive
 from webui.cli import running
 from webui.cli.main import main
+from webui.jobs.journal import Journal
+
+__all__ = ["small_drive"]  # a fixture
 
 ROOT = Path(__file__).parents[1]
 
@@ -100,3 +106,46 @@ def test_a_failed_picture_is_a_sentence_and_status_1(here: Path, capsys: pytest.
     assert run("fail", "--steps", "1", "--json") == 1
     told = capsys.readouterr()
     assert told.out == "" and told.err.strip() == "The fake engine was asked to fail."
+
+
+def page(tmp_path: Path, outputs: Path, port: int) -> subprocess.CompletedProcess[str]:
+    """Try to start the studio's page."""
+    write_model(tmp_path / "models" / "fake")
+    return webui("--no-browser", "--port", str(port), "--models", str(tmp_path / "models"), "--outputs", str(outputs), cwd=tmp_path)
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_port_that_is_taken_is_one_sentence_and_status_2(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        ended = page(tmp_path, tmp_path / "outputs", port)
+    assert ended.returncode == 2 and ended.stdout == ""
+    assert ended.stderr == f"Port {port} is taken, perhaps by a studio that runs already. Choose another with --port.\n"
+
+
+def test_a_second_studio_on_one_outputs_folder_is_one_sentence_and_status_2(tmp_path: Path, free_port: int) -> None:
+    first = Journal(tmp_path / "outputs" / ".stepwise" / "journal.sqlite")
+    ended = page(tmp_path, tmp_path / "outputs", free_port)
+    first.close()
+    assert ended.returncode == 2 and ended.stdout == "" and ended.stderr.count("\n") == 1
+    assert ended.stderr.endswith("is in use by another studio. Stop that one, or choose another folder with --outputs.\n")
+
+
+def test_outputs_that_are_no_folder_or_read_only_are_one_sentence_and_status_2(tmp_path: Path, small_drive: Path, free_port: int) -> None:
+    (small_drive / "file").touch()
+    (small_drive / "outputs").mkdir()
+    ended = page(tmp_path, small_drive / "file", free_port)
+    assert ended.returncode == 2 and "is not a folder" in ended.stderr and ended.stderr.count("\n") == 1
+    subprocess.run(["mount", "-o", "remount,ro", str(small_drive)], check=True)
+    shutil.rmtree(tmp_path / "models")
+    ended = page(tmp_path, small_drive / "outputs", free_port)
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1
+    assert "is on a read-only drive" in ended.stderr and ended.stderr.endswith("Or choose another folder with --outputs.\n")

@@ -89,6 +89,21 @@ def test_a_picture_that_waits_for_room_can_be_given_up(studio: Studio, drive: Pa
     assert isinstance(after.wait(60), Finished) and len(list(drive.glob("outputs/*/*.png"))) == 1
 
 
+def test_with_much_in_memory_the_engine_rests_and_those_who_wait_are_told_why(
+    studio: Studio, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "HELD", 10 * 256 * 256 * 3)
+    jobs = studio.submit([PROMPT.model_copy(update={"steps": 100, "seed": k}) for k in range(30)])
+    filler = fill(drive)
+    until(lambda: studio._keeper.full and not studio._running)
+    waiting = list(studio._line)
+    assert 30 - 10 - 8 <= len(waiting) <= 30 - 10
+    until(lambda: all(isinstance(job.last, Waiting) and "disk is full" in job.last.reason for job in waiting))
+    assert not any(job.last.download for job in waiting if isinstance(job.last, Waiting))
+    filler.unlink()
+    assert all(isinstance(job.wait(60), Finished) for job in jobs)
+
+
 def test_a_restart_with_a_full_disk_makes_the_picture_again(drive: Path, settings: Settings) -> None:
     settings = settings.model_copy(update={"outputs": drive / "outputs"})
     first = Studio(settings, FakeWorker(pace=0.002))
@@ -109,7 +124,8 @@ def test_a_restart_with_a_full_disk_makes_the_picture_again(drive: Path, setting
 
 def test_a_folder_that_turns_read_only_is_told_and_the_picture_saved_when_it_is_not(studio: Studio, drive: Path) -> None:
     (before,) = studio.submit([PROMPT])
-    assert isinstance(last := before.wait(60), Finished)
+    last = before.wait(60)
+    assert isinstance(last, Finished)
     day = studio.picture(last.picture).parent
     # The day's folder alone: a whole drive cannot be made read-only while the journal is open on it.
     subprocess.run(["mount", "--bind", str(day), str(day)], check=True)

@@ -1,4 +1,4 @@
-"""Imports point one way. The rule is the line in `webui/__init__.py`; this reads it."""
+"""Imports point one way. The rule stands in `webui/__init__.py`; this reads it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGE = Path(webui.__file__).parent
 
 def levels() -> dict[str, int]:
     """Each module's level, 0 for the outermost."""
-    line = next(line for line in (webui.__doc__ or "").splitlines() if ">" in line)
+    line = "".join(line for line in (webui.__doc__ or "").splitlines() if ">" in line)
     return {name.strip(): depth for depth, part in enumerate(line.split(">")) for name in part.split(",")}
 
 

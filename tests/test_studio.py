@@ -12,6 +12,7 @@ from PIL import Image
 from tests.fake import FakeWorker
 from webui.errors import InvalidRequest, ModelError, NotAllowed, NotFound, StorageError, UserError
 from webui.events import Cancelled, Failed, Finished, Interrupted, Waiting
+from webui.jobs.keeper import HELD_WORDS
 from webui.people import OWNER, Person
 from webui.request import Request
 from webui.settings import Settings
@@ -264,9 +265,7 @@ def test_a_full_disk_delays_the_picture_and_loses_nothing(studio: Studio, monkey
     monkeypatch.setattr(Store, "save", saving)
     (job,) = studio.submit([PROMPT])
     assert isinstance(job.wait(60), Finished)
-    assert [event.reason for event in job.events if isinstance(event, Waiting)] == [
-        "The disk is full. Free some space. The picture is kept in memory and saved as soon as there is room; it can be downloaded meanwhile."
-    ]
+    assert [event.reason for event in job.events if isinstance(event, Waiting)] == [f"The disk is full. Free some space. {HELD_WORDS}"]
 
 
 def test_a_picture_outside_the_outputs_does_not_exist(studio: Studio, tmp_path: Path) -> None:
@@ -284,3 +283,15 @@ def test_old_jobs_leave_memory_and_are_found_in_the_journal(studio: Studio, monk
     studio.submit([PROMPT])
     assert len(studio._recent) <= 3
     assert studio.job(jobs[0].id).last == jobs[0].last
+
+
+def test_heavy_jobs_leave_memory_sooner(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first,) = studio.submit([PROMPT])
+    assert isinstance(first.wait(60), Finished) and first.weight == sum(map(len, first.frames)) > 0
+    monkeypatch.setattr("webui.studio.KEPT_BYTES", 2 * first.weight)
+    jobs = [first]
+    for _ in range(4):
+        jobs += studio.submit([PROMPT])
+        assert isinstance(jobs[-1].wait(60), Finished)
+    assert len(studio._recent) == 3 and list(studio._recent)[-1] == jobs[-1].id
+    assert studio.job(first.id).last == first.last

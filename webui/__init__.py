@@ -1,8 +1,9 @@
 """Stepwise: a browser studio for text-to-image diffusion.
 
-Each level may import only from those to its right; a comma means side by side, not each other. `tests/test_layers.py` reads this line:
+Each level may import only from those to its right; a comma means side by side, not each other. `tests/test_layers.py` reads this:
 
-    cli > server > panels > studio > comparisons > workers > engine, store, jobs, access > comparison > request, events, settings, people > errors
+    cli > server > panels > studio > comparisons > workers > engine, store, jobs, access
+        > comparison > request, events, settings, people > errors
 """
 
 __version__ = "0.1.0"

@@ -46,6 +46,9 @@ WAITING_LIMIT = 1000
 KEPT = 200
 """Finished jobs kept in memory with their previews; older ones are read back from the journal."""
 
+KEPT_BYTES = 128 * 2**20
+"""Previews of finished jobs in memory; their frames are on the pictures' sheets too."""
+
 STARTING = "The engine is starting."
 
 
@@ -179,7 +182,6 @@ class Studio:
                 if self._status.state != "ready":
                     job.append(Waiting(reason=self._status.message))
             self._dispatch()
-            self._outlook.tell(self._running.values(), self._room)
 
     def cancel(self, ids: Iterable[str], by: Person = OWNER) -> None:
         """End jobs of one's own, or, as the owner, anybody's: waiting ones at once, running ones at their next step. Others are ignored."""
@@ -344,7 +346,7 @@ class Studio:
             elif report.job in self._running:
                 self.rates.hear(report.job, self._running[report.job].request, report.event, len(self._running))
                 self._happened(self._running[report.job], report)
-                self._outlook.tell(self._running.values(), self._room)
+                self._foretell()
 
     def _happened(self, job: Job, told: Told) -> None:
         event = told.event
@@ -384,6 +386,10 @@ class Studio:
                 self._started(job)
                 self._running[job.id] = job
                 self._worker.submit(job.id, job.request)
+            self._foretell()
+
+    def _foretell(self) -> None:
+        self._outlook.tell(self._running.values(), self._room, self._keeper.trouble if self._keeper.full else None)
 
     def _started(self, job: Job) -> None:
         try:
@@ -415,9 +421,13 @@ class Studio:
 
     def _remember(self, job: Job) -> None:
         self._recent[job.id] = job
-        done = [id for id, other in self._recent.items() if other.done]
-        for id in done[: max(0, len(done) - KEPT)]:
-            del self._recent[id]
+        done = [other for other in self._recent.values() if other.done]
+        weight = sum(other.weight for other in done)
+        for number, other in enumerate(done):
+            if number >= len(done) - KEPT and weight <= KEPT_BYTES:
+                break
+            weight -= other.weight
+            del self._recent[other.id]
 
 
 def may_act(by: Person, job: Job) -> bool:

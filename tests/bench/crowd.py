@@ -91,12 +91,14 @@ class Guest:
 
     def __init__(self, port: int, name: str) -> None:
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"who": name}, timeout=600)
+        self.jobs: list[dict[str, Any]] = []
 
     async def ask(self, count: int, **more: object) -> tuple[str, float]:
         """The group of new jobs, and when they were asked for."""
         began = time.monotonic()
         answer = await self.http.post("/api/jobs", json=PROMPT | more | {"count": count})
         assert answer.status_code == 202, answer.text
+        self.jobs = answer.json()["jobs"]
         return answer.json()["group"], began
 
     async def follow(self, group: str) -> AsyncIterator[dict[str, Any]]:
@@ -131,13 +133,27 @@ async def everybody(port: int, people: int = 16, each: int = 5) -> None:
     """All arrive, none twice, none lost."""
     guests = [Guest(port, f"guest-{k}") for k in range(people)]
 
+    errors: list[float] = []
+
+    async def foresee(guest: Guest) -> dict[str, float]:
+        """What the queue says after ten seconds about the ends of the guest's pictures, by seed."""
+        await asyncio.sleep(10)
+        now, jobs = time.monotonic(), (await guest.http.get("/api/queue")).json()["jobs"]
+        return {job["id"]: now + job["ends"] for job in jobs if job["mine"] and job["ends"] is not None}
+
     async def one(k: int, guest: Guest) -> tuple[list[str], float, float]:
         group, began = await guest.ask(each, seed=1000 * k)
-        ends, first = [], None
+        ends, first, foreseen = [], None, asyncio.create_task(foresee(guest))
+        ended: dict[int, float] = {}
         async for event in guest.follow(group):
             first = first or (time.monotonic() - began if event["kind"] == "step" else None)
             if event["kind"] == "finished":
                 ends.append(event["picture"])
+                ended[event["job"]] = time.monotonic()
+        ids = [job["id"] for job in guest.jobs]
+        asked = began + 10
+        for id, end in (await foreseen).items():
+            errors.append((end - ended[ids.index(id)]) / max(1, ended[ids.index(id)] - asked))
         for picture in ends:
             answer = await guest.http.get(f"/pictures/{picture}")
             assert answer.status_code == 200 and answer.content.endswith(b"IEND\xaeB`\x82")
@@ -152,7 +168,8 @@ async def everybody(port: int, people: int = 16, each: int = 5) -> None:
         f"{people} guests, {each} pictures each: {len(pictures)} of {people * each} arrived, "
         f"{len(set(pictures))} different, in {took:.1f} s; "
         f"first frame after {statistics.median(firsts):.1f} s (last guest {firsts[-1]:.1f}), all of one's pictures after {lasts[0]:.1f} to "
-        f"{lasts[-1]:.1f} s",
+        f"{lasts[-1]:.1f} s; the end as foreseen after 10 s against the real one, of {len(errors)}: median "
+        f"{100 * statistics.median(errors):+.0f} %, nine of ten within {100 * sorted(map(abs, errors))[int(len(errors) * 0.9)]:.0f} %",
         flush=True,
     )
 

@@ -324,3 +324,17 @@ def test_a_stream_of_newcomers_does_not_stop_the_others(bench: Bench) -> None:
         if "long" in bench.ended:
             break
     assert k == 19
+
+
+def test_who_comes_between_two_tasks_does_not_wait_for_the_rest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui.engine.loop.PATIENCE", 0.5)
+    for k in range(4):
+        bench.add(str(k), lambda: bench.loop.ask(Task(lambda: bench.order.append("task"))))
+    coming = ["late"]
+
+    def listen() -> None:
+        if coming:
+            bench.steps(coming.pop(), 1)
+
+    bench.loop.step(listen)
+    assert bench.order == ["task", "task", "late", "task", "task"]

@@ -106,13 +106,23 @@ def test_a_waiting_job_is_told_when_its_turn_comes_and_again_when_that_changes(r
     outlook = Outlook(line, rates)
     for done in (0, 1, 2, 100, 150):
         first.append(Step(i=done, n=150, preview=None, seconds=1))
-        outlook.tell([first], Room(1, 1))
+        outlook.tell([first], Room(1, 1), None)
     told = [event.reason for event in second.events if isinstance(event, Waiting)]
     assert told == ["Its turn comes in about 20 seconds.", "Its turn comes in a few seconds."]
     line.remove(second)
     second.append(Cancelled())
-    outlook.tell([first], Room(1, 1))
+    outlook.tell([first], Room(1, 1), None)
     assert second.done
+
+
+def test_while_nobodys_turn_comes_that_is_what_is_told_and_at_once(rates: Rates) -> None:
+    line, waiting = Line(), job("ann", "b")
+    line.add(waiting)
+    outlook = Outlook(line, rates)
+    for stopped in (None, "The disk is full.", "The disk is full.", None):
+        outlook.tell([job("ann", "a")], Room(1, 1), stopped)
+    told = [event.reason for event in waiting.events if isinstance(event, Waiting)]
+    assert told == ["Its turn comes in a few seconds.", "The disk is full.", "Its turn comes in a few seconds."]
 
 
 def test_a_thousand_waiting_are_foreseen_quickly(rates: Rates) -> None:

@@ -34,6 +34,7 @@ def serve(
     models: Models = None,
     outputs: Outputs = None,
     device: Device = None,
+    waiting_per_guest: Annotated[int | None, setting("waiting_per_guest", "--waiting-per-guest")] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
     """Stepwise: a browser studio for text-to-image diffusion. Without a command, it opens the studio's page."""

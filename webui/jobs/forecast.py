@@ -125,6 +125,7 @@ class Outlook:
         self._line, self._rates = line, rates
         self._turns, self._of, self._at = list[Turn](), (-1, frozenset[Job]()), 0.0
         self._told, self._told_at = dict[str, str](), -FRESH
+        self._stopped: str | None = None
 
     def turns(self, running: Collection[Job], room: Room) -> list[Turn]:
         """All jobs in the order in which they start."""
@@ -134,13 +135,16 @@ class Outlook:
             self._of, self._at = of, now
         return self._turns
 
-    def tell(self, running: Collection[Job], room: Room) -> None:
-        """Every `FRESH` seconds, write into the log of each waiting job when its turn comes, where that has changed."""
+    def tell(self, running: Collection[Job], room: Room, stopped: str | None) -> None:
+        """Write into the log of each waiting job when its turn comes, where that has changed; every `FRESH` seconds.
+
+        `stopped` is why nobody's turn comes at all for now; that is told at once, and so is its end.
+        """
         now = time.monotonic()
-        if not room.places or not len(self._line) or now - self._told_at < FRESH:
+        if not room.places or not len(self._line) or (stopped == self._stopped and now - self._told_at < FRESH):
             return
-        told = {turn.job: wait_of(turn) for turn in self.turns(running, room) if turn.position}
+        told = {turn.job: stopped or wait_of(turn) for turn in self.turns(running, room) if turn.position}
         for job, words in told.items():
             if self._told.get(job.id) != words:
                 job.append(Waiting(reason=words))
-        self._told, self._told_at = {job.id: words for job, words in told.items()}, now
+        self._told, self._told_at, self._stopped = {job.id: words for job, words in told.items()}, now, stopped

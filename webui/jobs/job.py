@@ -26,6 +26,8 @@ class Job:
         self.created = created
         self.attempts = attempts
         """How often the job has entered an engine."""
+        self.weight = 0
+        """Bytes of previews in the log."""
         self._events: list[Event] = [Queued()]
         self._changed = threading.Condition()
         self._readers: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
@@ -68,6 +70,7 @@ class Job:
             if self.done:
                 return
             self._events.append(event)
+            self.weight += len(event.preview or b"") if isinstance(event, Step) else 0
             self._changed.notify_all()
         self._wake()
 

@@ -97,7 +97,7 @@ class Journal:
                 ) from None
             raise StorageError(f"{where} cannot be opened: {error}.") from None
         except (OSError, sqlite3.DatabaseError) as error:
-            raise StorageError(f"{where} cannot be opened: {error}.") from None
+            raise StorageError(f"{where} cannot be opened: {error}. Move it elsewhere to begin a new one; the pictures stay.") from None
 
     def add(self, jobs: Iterable[Job], entry: Entry | None = None) -> None:
         """Write new jobs, all or none, and the comparison that they belong to. When this returns they survive a power cut.

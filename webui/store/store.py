@@ -56,8 +56,8 @@ class Store:
         try:
             self.outputs.mkdir(parents=True, exist_ok=True)
             disk.sweep(self.outputs)
-            self._room(0)
             disk.probe(self.outputs)
+            self._room(0)
         except OSError as error:
             raise _refusal(error, str(self.outputs), " Or choose another folder with --outputs.") from None
 
