@@ -54,12 +54,18 @@ stepwise.create = (() => {
 
   // --- drawing ---
 
+  // Columns at which `count` pictures of one shape are shown largest.
+  function largest(count, stage, ratio) {
+    const wide = (columns) => Math.min(stage.clientWidth / columns, (stage.clientHeight / Math.ceil(count / columns)) * ratio);
+    return [...Array(count).keys()].map((number) => number + 1).reduce((best, columns) => (wide(columns) > wide(best) ? columns : best));
+  }
+
   function layout(jobs) {
     const stage = at("#preview .stage");
     const { width, height } = jobs[0].request;
-    const columns = jobs.length === 1 ? 1 : Math.ceil(Math.sqrt(jobs.length * (stage.clientWidth > stage.clientHeight ? 1.4 : 0.8)));
-    stage.style.setProperty("--columns", Math.min(columns, jobs.length));
-    stage.style.setProperty("--rows", Math.ceil(jobs.length / Math.min(columns, jobs.length)));
+    const columns = largest(jobs.length, stage, width / height);
+    stage.style.setProperty("--columns", columns);
+    stage.style.setProperty("--rows", Math.ceil(jobs.length / columns));
     stage.style.setProperty("--ratio", width / height);
     stage.dataset.count = jobs.length;
     stage.replaceChildren(...jobs.map((job, number) => {
