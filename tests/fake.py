@@ -13,8 +13,12 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from webui.events import Cancelled, Event, Failed, Rendered, Started, Step
+from webui.people import Person
 from webui.request import Resolved
 from webui.workers.worker import Down, Report, Told, Up
+
+ANN = Person(id="ann", name="Ann", colour="teal", role="maker")
+BOB = Person(id="bob", name="Bob", colour="rose", role="maker")
 
 CARD = """{"title": "Fake", "summary": "Coloured squares.", "licence": "Apache-2.0", "width": 256, "height": 256, "steps": 6,
 "guidance": 4.0, "sampler": "DPM++ 2M", "schedule": "Automatic", "ideas": ["a red sailboat on a calm sea at sunset",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.fake import FakeWorker
+from tests.fake import ANN, BOB, FakeWorker
 from tests.store.test_faults import small_drive
 from tests.test_studio import PROMPT, until
 from webui.errors import NotFound, StorageError
@@ -55,16 +55,16 @@ def fill(drive: Path) -> Path:
 def test_a_full_disk_keeps_the_picture_offers_it_and_saves_it_when_there_is_room(studio: Studio, drive: Path) -> None:
     (before,) = studio.submit([PROMPT])
     assert isinstance(before.wait(60), Finished)
-    jobs = studio.submit(PROMPT.model_copy(update={"seed": 1, "steps": 100}).series(3), "ann")
+    jobs = studio.submit(PROMPT.model_copy(update={"seed": 1, "steps": 100}).series(3), ANN)
     filler = fill(drive)
     until(lambda: all(isinstance(job.last, Waiting) and job.last.download for job in jobs))
     assert isinstance(jobs[0].last, Waiting) and jobs[0].last.reason.startswith("Waiting for disk space. The disk is full")
     assert studio.trouble is not None and "disk is full" in studio.trouble
-    kept = studio.download(jobs[0].id, "ann")
+    kept = studio.download(jobs[0].id, ANN)
     with Image.open(BytesIO(kept)) as picture:
         assert picture.size == (256, 256) and picture.info["stepwise"]
     with pytest.raises(NotFound):
-        studio.download(jobs[0].id, "bob")
+        studio.download(jobs[0].id, BOB)
     assert not list(drive.glob("outputs/*/.*.saving"))
     # The journal cannot take more jobs either, and says so.
     with pytest.raises(StorageError, match=r"The disk is full.*Free some space"):
@@ -74,7 +74,7 @@ def test_a_full_disk_keeps_the_picture_offers_it_and_saves_it_when_there_is_room
     assert all(isinstance(job.wait(60), Finished) for job in jobs)
     assert [studio._store.recipe(job.last.picture).seed for job in jobs if isinstance(job.last, Finished)] == [1, 2, 3]
     until(lambda: studio.trouble is None)
-    with Image.open(BytesIO(studio.download(jobs[0].id, "ann"))) as picture:
+    with Image.open(BytesIO(studio.download(jobs[0].id, ANN))) as picture:
         picture.load()
 
 

@@ -9,19 +9,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.fake import FakeWorker
+from tests.fake import ANN, BOB, FakeWorker
 from webui.errors import InvalidRequest, ModelError, NotAllowed, NotFound, StorageError, UserError
 from webui.events import Cancelled, Failed, Finished, Interrupted, Waiting
 from webui.jobs.keeper import HELD_WORDS
-from webui.people import OWNER, Person
+from webui.people import OWNER
 from webui.request import Request
 from webui.settings import Settings
 from webui.store.store import Store
 from webui.studio import ATTEMPTS, BATCH_LIMIT, Studio
 
 PROMPT = Request(prompt="a red sailboat", steps=4, model="fake")
-ANN = Person(id="ann", name="Ann", colour="teal", role="maker")
-BOB = Person(id="bob", name="Bob", colour="rose", role="maker")
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -244,7 +242,7 @@ def test_a_poisonous_job_does_not_take_its_neighbours_with_it(settings: Settings
     studio = Studio(settings, worker := FakeWorker(pace=0.01))
     studio.start()
     neighbours = studio.submit([PROMPT.model_copy(update={"steps": 100, "seed": k}) for k in range(3)])
-    (poison,) = studio.submit([Request(prompt="die", steps=3, model="fake")], "ann")
+    (poison,) = studio.submit([Request(prompt="die", steps=3, model="fake")], ANN)
     while not poison.done:
         until(lambda: poison.done or studio.status().state == "restarting")
         worker.come_up()

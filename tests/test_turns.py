@@ -7,12 +7,13 @@ from itertools import pairwise
 
 import pytest
 
-from tests.fake import FakeWorker, write_model
+from tests.fake import ANN, BOB, FakeWorker, write_model
 from tests.test_studio import PROMPT, until
 from webui.errors import NotFound, TooMany
 from webui.events import Cancelled, Finished, Waiting
+from webui.people import OWNER
 from webui.settings import Settings
-from webui.studio import OWNER, Studio
+from webui.studio import Studio
 
 LONG = PROMPT.model_copy(update={"steps": 150})
 
@@ -28,49 +29,49 @@ def slow(settings: Settings) -> Iterator[Studio]:
 
 def test_a_guest_starts_while_the_owner_has_fifty_waiting(slow: Studio) -> None:
     slow.submit([LONG] * 52)
-    (job,) = slow.submit([LONG], "ann")
-    assert any(entry.who == "ann" and entry.state == "running" for entry in slow.queue())
+    (job,) = slow.submit([LONG], ANN)
+    assert any(not entry.mine and entry.state == "running" for entry in slow.queue())
     until(lambda: job.last.kind == "started")
 
 
 def test_a_guest_has_a_limit_and_the_owner_has_none(slow: Studio) -> None:
     slow.submit([LONG] * 30)
-    slow.submit([LONG] * 20, "ann")
+    slow.submit([LONG] * 20, ANN)
     with pytest.raises(TooMany, match=r"A guest may have 20 pictures waiting, and you have 19\."):
-        slow.submit([LONG] * 2, "ann")
-    slow.submit([LONG], "ann")
-    slow.submit([LONG], "bob")
+        slow.submit([LONG] * 2, ANN)
+    slow.submit([LONG], ANN)
+    slow.submit([LONG], BOB)
 
 
 def test_the_owner_sets_the_limit(settings: Settings) -> None:
     studio = Studio(settings.model_copy(update={"waiting_per_guest": 2}), FakeWorker(pace=5, slots=1))
     studio.start()
     with pytest.raises(TooMany, match="may have 2 pictures"):
-        studio.submit([LONG] * 3, "ann")
-    assert studio.latest("ann") == []
+        studio.submit([LONG] * 3, ANN)
+    assert studio.latest(ANN) == []
     studio.close()
 
 
 def test_everybody_sees_the_queue_without_anothers_prompt(slow: Studio) -> None:
     mine = slow.submit([LONG.model_copy(update={"prompt": "my secret"})] * 4)
-    slow.submit([LONG.model_copy(update={"prompt": "ann's secret"})] * 2, "ann")
-    for who, own, other in ((OWNER, "my secret", "ann's secret"), ("ann", "ann's secret", "my secret"), ("stranger", None, None)):
+    slow.submit([LONG.model_copy(update={"prompt": "ann's secret"})] * 2, ANN)
+    for who, prompts in ((OWNER, {"my secret", "ann's secret"}), (ANN, {"ann's secret"}), (BOB, set())):
         entries = slow.queue(who)
         assert [entry.state for entry in entries] == ["running"] * 3 + ["waiting"] * 3
         assert [entry.position for entry in entries] == [0, 0, 0, 1, 2, 3]
-        assert {entry.prompt for entry in entries} - {None} == ({own} if own else set())
-        assert other is None or other not in str(entries)
-        assert all(entry.mine == (entry.who == who) == (entry.id is not None) for entry in entries)
-    assert {entry.id for entry in slow.queue()} - {None} == {job.id for job in mine}
+        assert {entry.prompt for entry in entries} - {None} == prompts
+        assert all(secret in prompts or secret not in str(entries) for secret in ("my secret", "ann's secret"))
+        assert all((entry.mine or who.owns) == (entry.id is not None) for entry in entries)
+    assert {entry.id for entry in slow.queue() if entry.mine} == {job.id for job in mine}
 
 
 def test_one_moves_ones_own_waiting_jobs_and_nobody_elses(slow: Studio) -> None:
     jobs = slow.submit([LONG] * 5)
-    (anns,) = slow.submit([LONG], "ann")
+    (anns,) = slow.submit([LONG], ANN)
     waiting = [job.id for job in jobs[2:]]
     slow.move(waiting[2], waiting[0])
-    assert [job.id for job in slow._line.of(OWNER)] == [waiting[2], waiting[0], waiting[1]]
-    for id, before, who in ((anns.id, None, OWNER), (waiting[0], None, "ann"), (jobs[0].id, None, OWNER), (waiting[0], anns.id, OWNER)):
+    assert [job.id for job in slow._line.of(OWNER.id)] == [waiting[2], waiting[0], waiting[1]]
+    for id, before, who in ((anns.id, None, OWNER), (waiting[0], None, ANN), (jobs[0].id, None, OWNER), (waiting[0], anns.id, OWNER)):
         with pytest.raises(NotFound, match="no such job waiting"):
             slow.move(id, before, who)
     assert [entry.id for entry in slow.queue() if entry.mine and entry.position] == [waiting[2], waiting[0], waiting[1]]
@@ -80,14 +81,14 @@ def test_the_new_order_outlasts_a_restart(settings: Settings) -> None:
     first = Studio(settings, FakeWorker(ready=False))
     first.start()
     a, b, c = first.submit([PROMPT.model_copy(update={"seed": seed}) for seed in (1, 2, 3)])
-    (other,) = first.submit([PROMPT.model_copy(update={"seed": 9})], "ann")
+    (other,) = first.submit([PROMPT.model_copy(update={"seed": 9})], ANN)
     first.move(c.id, a.id)
     first.move(a.id, None)
     first.close()
     second = Studio(settings, worker := FakeWorker(slots=1))
     second.start()
     for job in (a, b, c, other):
-        assert isinstance(second.job(job.id, job.owner).wait(60), Finished)
+        assert isinstance(second.job(job.id).wait(60), Finished)
     assert [request.seed for request in worker.submitted if request.seed != 9] == [3, 2, 1]
     assert [job.request.seed for job in second.group(a.group)] == [1, 2, 3], "the group itself stays as it was asked for"
     second.close()
@@ -95,7 +96,7 @@ def test_the_new_order_outlasts_a_restart(settings: Settings) -> None:
 
 def test_one_deletes_ones_own_waiting_jobs(slow: Studio) -> None:
     jobs = slow.submit([LONG] * 5)
-    slow.cancel([jobs[4].id], "ann")
+    slow.cancel([jobs[4].id], ANN)
     assert not jobs[4].done
     slow.cancel([jobs[4].id])
     assert isinstance(jobs[4].last, Cancelled) and jobs[4].id not in [entry.id for entry in slow.queue()]
@@ -130,7 +131,7 @@ def test_two_people_with_two_models_and_memory_for_one(settings: Settings) -> No
     write_model(settings.models / "other")
     studio = Studio(settings, worker := FakeWorker(pace=0.002, slots=4, models=1))
     studio.start()
-    jobs = studio.submit([PROMPT] * 20, "ann") + studio.submit([PROMPT.model_copy(update={"model": "other"})] * 20, "bob")
+    jobs = studio.submit([PROMPT] * 20, ANN) + studio.submit([PROMPT.model_copy(update={"model": "other"})] * 20, BOB)
     assert all(isinstance(job.wait(60), Finished) for job in jobs)
     models = [request.model for request in worker.submitted]
     assert sum(one != two for one, two in pairwise(models)) == 1
@@ -140,8 +141,8 @@ def test_two_people_with_two_models_and_memory_for_one(settings: Settings) -> No
 def test_a_second_tab_finds_every_frame_so_far(settings: Settings) -> None:
     studio = Studio(settings, FakeWorker(pace=0.02))
     studio.start()
-    (job,) = studio.submit([PROMPT.model_copy(update={"steps": 100})], "ann")
+    (job,) = studio.submit([PROMPT.model_copy(update={"steps": 100})], ANN)
     until(lambda: job.steps_done >= 5)
-    again = studio.job(job.id, "ann")
+    again = studio.job(job.id, ANN)
     assert len(again.frames) >= 5 and [event.i for event in again.events if event.kind == "step"][:5] == [1, 2, 3, 4, 5]
     studio.close()

@@ -15,9 +15,10 @@ from webui.comparisons import takeaway
 from webui.comparisons.comparisons import Compared
 from webui.comparisons.curves import curves
 from webui.events import Finished, Step
+from webui.people import OWNER
 from webui.request import Request
 from webui.settings import Settings
-from webui.studio import OWNER, Studio
+from webui.studio import Studio
 from webui.workers.local import LocalWorker
 
 ROUNDS = 20

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.fake import FakeWorker, write_model
+from tests.fake import ANN, BOB, FakeWorker, write_model
 from tests.test_studio import until
 from tests.tiny import write_pipeline
 from webui.comparison import Axis, Comparison, Field, Value
@@ -19,10 +19,11 @@ from webui.comparisons.comparisons import GONE, Compared
 from webui.comparisons.curves import curves
 from webui.errors import InvalidRequest, ModelError, NotFound, NotYet, StorageError, TooMany, UserError
 from webui.events import Cancelled, Failed, Finished, Step
+from webui.people import OWNER
 from webui.request import Request
 from webui.settings import Settings
 from webui.store.store import Store
-from webui.studio import OWNER, Studio
+from webui.studio import Studio
 from webui.workers.local import LocalWorker
 
 
@@ -171,15 +172,15 @@ def test_stopping_ends_what_runs_and_keeps_what_is_finished(settings: Settings) 
 
 
 def test_somebody_elses_comparison_does_not_exist(studio: Studio) -> None:
-    id = studio.comparisons.begin(STEPS, "ann").entry.id
+    id = studio.comparisons.begin(STEPS, ANN).entry.id
     for ask in (studio.comparisons.get, studio.comparisons.again, studio.comparisons.stop):
         for name in (id, "unknown", ""):
             with pytest.raises(NotFound, match="no such comparison"):
-                ask(name, "bob")
+                ask(name, BOB)
     with pytest.raises(NotFound):
-        studio.comparisons.extend(id, [16], "bob")
-    assert studio.comparisons.list("bob") == [] and len(studio.comparisons.list("ann")) == 1
-    finished(studio.comparisons.get(id, "ann"))
+        studio.comparisons.extend(id, [16], BOB)
+    assert studio.comparisons.list(BOB) == [] and len(studio.comparisons.list(ANN)) == 1
+    finished(studio.comparisons.get(id, ANN))
 
 
 def test_a_restart_in_mid_run_keeps_what_is_finished_and_goes_on_with_the_others(settings: Settings) -> None:

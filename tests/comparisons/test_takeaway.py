@@ -16,11 +16,12 @@ from webui.comparisons.comparisons import Compared
 from webui.comparisons.contact import NARROWEST, Sheet
 from webui.comparisons.lettering import font_for, wrapped
 from webui.errors import NotFound, NotYet, UserError
+from webui.people import OWNER
 from webui.settings import Settings
 from webui.store import metadata
 from webui.store.provenance import XMP
 from webui.store.store import Store
-from webui.studio import OWNER, Studio
+from webui.studio import Studio
 
 GRID = comparison(("steps", (2, 4, 8)), ("sampler", ("Euler", "Euler a")), schedule="Karras", width=128, height=64, seed=7)
 

@@ -22,7 +22,7 @@ AT_ONCE: dict[str, Any] = {"queue": False, "preprocess": False, **QUIET}
 """Values come as the browser sends them: `Request` judges them in our own sentences, where Gradio would answer with an error of its own."""
 
 
-def remember(tab: str, controls: Mapping[str, Component], show: Callable[[Any], list[Any]], outputs: list[Component]) -> Dependency:
+def remember(tab: str, controls: Mapping[str, Component], show: Callable[..., list[Any]], outputs: list[Component]) -> Dependency:
     """Keep what a tab's controls show in the browser, and hand it to `show` when the page comes again; that says what `outputs` show.
 
     Plain `localStorage`, by the tab's script: `gr.BrowserState` reads nothing as long as its tab has not been opened.
