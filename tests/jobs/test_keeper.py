@@ -40,7 +40,7 @@ class Disk:
         self.journaled: list[tuple[str, Event]] = []
         self.freed = 0
         self.busy = threading.Event()
-        self.keeper = Keeper(self._save, self._journal, self._free)
+        self.keeper = Keeper(self._save, self._finish, self._free)
 
     def _save(self, job: Job, picture: Rendered) -> str:
         if self.error is not None:
@@ -48,10 +48,11 @@ class Disk:
         self.saved.append(job.id)
         return f"{job.id}.png"
 
-    def _journal(self, job: Job, ending: Event) -> None:
+    def _finish(self, job: Job, ending: Event) -> None:
         if self.journal_error is not None:
             raise self.journal_error
         self.journaled.append((job.id, ending))
+        job.append(ending)
 
     def _free(self) -> None:
         self.freed += 1
