@@ -7,23 +7,19 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from tests.fake import FakeWorker, write_model
 from tests.test_studio import until
-from tests.tiny import write_pipeline
 from webui.comparison import Axis, Comparison, Field, Value
 from webui.comparisons.comparisons import GONE, Compared
 from webui.comparisons.curves import curves
 from webui.errors import InvalidRequest, ModelError, NotFound, NotYet, StorageError, TooMany, UserError
-from webui.events import Cancelled, Failed, Finished, Step
+from webui.events import Cancelled, Failed, Finished
 from webui.request import Request
 from webui.settings import Settings
 from webui.store.store import Store
 from webui.studio import OWNER, Studio
-from webui.workers.local import LocalWorker
 
 
 def comparison(*axes: tuple[Field, tuple[Value, ...]], **fields: object) -> Comparison:
@@ -75,13 +71,14 @@ def test_a_comparison_is_no_group_of_the_create_tab(studio: Studio) -> None:
     assert studio.latest() == [job]
 
 
-def test_a_cell_that_cannot_be_run_says_why_and_the_others_finish(studio: Studio) -> None:
+def test_a_cell_that_cannot_be_run_says_why_and_the_others_finish(studio: Studio, worker: FakeWorker) -> None:
     mixed = comparison(("sampler", ("Euler", "Euler a", "Heun")), schedule="Karras")
     assert "1 of them cannot be run" in studio.comparisons.estimate(mixed).sentence
     one, refused, other = studio.comparisons.begin(mixed, OWNER).jobs
     assert isinstance(refused.last, Failed) and "Euler a does not work with the schedule Karras" in refused.last.message
     assert isinstance(one.wait(60), Finished) and isinstance(other.wait(60), Finished)
     assert studio.job(refused.id).last == refused.last
+    assert [one.sampler for one in worker.submitted] == ["Euler", "Heun"]
 
 
 def test_a_cell_that_fails_in_the_engine_says_why_and_the_others_finish(studio: Studio) -> None:
@@ -357,44 +354,6 @@ def test_a_missing_picture_is_left_out_of_the_curve(studio: Studio) -> None:
     studio.picture(pictures[1]).unlink()
     (curve,) = curves(compared, studio.picture)
     assert [point.steps for point in curve.points] == [2, 8] and curve.answer.settled is None
-
-
-@pytest.fixture
-def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
-    """A studio with the real engine over the tiny pipeline."""
-    monkeypatch.setattr("webui.studio.builtin_models", lambda: tmp_path / "none")
-    write_pipeline(tmp_path / "models" / "tiny")
-    settings = Settings(models=tmp_path / "models", outputs=tmp_path / "outputs", device="cpu")
-    studio = Studio(settings, LocalWorker([settings.models], "cpu", "fast", threads=1))
-    studio.start()
-    yield studio
-    studio.close()
-
-
-def test_with_the_real_engine_a_cell_is_the_picture_that_is_made_alone(real: Studio) -> None:
-    steps = comparison(("steps", (4, 6, 9)), ("sampler", ("Euler", "Euler a", "PLMS")), model="tiny", seed=11)
-    compared = real.comparisons.begin(steps, OWNER)
-    pictures: list[str | None] = []
-    for job in compared.jobs:
-        last = job.wait(120)
-        pictures.append(last.picture if isinstance(last, Finished) else None)
-    # PLMS takes 5 steps or more: that cell alone has no picture.
-    assert [picture is None for picture in pictures] == [False] * 6 + [True, False, False]
-    assert isinstance(compared.jobs[6].last, Failed) and "PLMS needs at least 5 steps" in compared.jobs[6].last.message
-    for at in (0, 5, 8):
-        (alone,) = real.submit([compared.jobs[at].request])
-        last = alone.wait(120)
-        assert isinstance(last, Finished)
-        assert np.abs(pixels(real, last.picture) - pixels(real, str(pictures[at]))).max() <= 1
-        assert len([event for event in compared.jobs[at].events if isinstance(event, Step)]) == compared.jobs[at].request.steps
-    euler, ancestral, _ = curves(compared, real.picture)
-    assert [point.steps for point in euler.points] == [4, 6, 9] and euler.points[-1].mae == 0 and euler.points[0].ssim < 1
-    assert ancestral.answer.settled is None
-
-
-def pixels(studio: Studio, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
-    with Image.open(studio.picture(name)) as picture:
-        return np.asarray(picture.convert("RGB"), dtype=np.int16)
 
 
 def test_models_are_compared_each_at_its_own_defaults(settings: Settings) -> None:
