@@ -105,14 +105,14 @@ def test_what_cannot_be_run_at_all_is_refused_and_nothing_is_taken(
     for refuse in (lambda: studio.comparisons.estimate(wrong), lambda: studio.comparisons.begin(wrong, OWNER)):
         with pytest.raises(error, match=sentence):
             refuse()
-    assert worker.submitted == [] and studio.comparisons.list(OWNER) == []
+    assert worker.submitted == [] and studio.comparisons.of(OWNER) == []
 
 
 def test_a_full_line_takes_no_cell_at_all(studio: Studio, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webui.studio.WAITING_LIMIT", 2)
     with pytest.raises(TooMany):
         studio.comparisons.begin(STEPS, OWNER)
-    assert worker.submitted == [] and studio.comparisons.list(OWNER) == []
+    assert worker.submitted == [] and studio.comparisons.of(OWNER) == []
 
 
 def test_columns_are_added_without_running_the_others_again(studio: Studio, worker: FakeWorker) -> None:
@@ -122,7 +122,7 @@ def test_columns_are_added_without_running_the_others_again(studio: Studio, work
     assert [(job.request.steps, job.request.seed) for job in longer.jobs] == [(n, seed) for seed in (1, 2) for n in (2, 4, 6, 3)]
     assert {longer.jobs[0].id, longer.jobs[1].id, longer.jobs[4].id, longer.jobs[5].id} == {job.id for job in first.jobs}
     assert set(pictures) < set(finished(longer)) and len(worker.submitted) == 8
-    assert [entry.id for entry, _ in studio.comparisons.list(OWNER)] == [first.entry.id]
+    assert [entry.id for entry, _ in studio.comparisons.of(OWNER)] == [first.entry.id]
     for wrong in ([4], [0], ["x"]):
         with pytest.raises(InvalidRequest):
             studio.comparisons.extend(first.entry.id, wrong, OWNER)
@@ -152,7 +152,7 @@ def test_again_is_a_new_comparison_of_the_same_settings(studio: Studio) -> None:
     assert second.entry.id != first.entry.id
     assert [job.request for job in second.jobs] == [job.request for job in first.jobs]
     assert not {job.id for job in second.jobs} & {job.id for job in first.jobs}
-    assert {entry.id for entry, _ in studio.comparisons.list(OWNER)} == {first.entry.id, second.entry.id}
+    assert {entry.id for entry, _ in studio.comparisons.of(OWNER)} == {first.entry.id, second.entry.id}
 
 
 def test_stopping_ends_what_runs_and_keeps_what_is_finished(settings: Settings) -> None:
@@ -175,7 +175,7 @@ def test_somebody_elses_comparison_does_not_exist(studio: Studio) -> None:
                 ask(name, "bob")
     with pytest.raises(NotFound):
         studio.comparisons.extend(id, [16], "bob")
-    assert studio.comparisons.list("bob") == [] and len(studio.comparisons.list("ann")) == 1
+    assert studio.comparisons.of("bob") == [] and len(studio.comparisons.of("ann")) == 1
     finished(studio.comparisons.get(id, "ann"))
 
 
@@ -190,7 +190,7 @@ def test_a_restart_in_mid_run_keeps_what_is_finished_and_goes_on_with_the_others
 
     second = Studio(settings, worker := FakeWorker(pace=0))
     second.start()
-    ((entry, _),) = second.comparisons.list(OWNER)
+    ((entry, _),) = second.comparisons.of(OWNER)
     after = second.comparisons.get(entry.id, OWNER)
     assert [job.request for job in after.jobs] == [job.request for job in before.jobs]
     assert after.jobs[0].last == before.jobs[0].last
@@ -234,7 +234,7 @@ def lost(settings: Settings) -> tuple[Settings, Compared]:
 def revived(settings: Settings) -> Iterator[tuple[Studio, list[Compared]]]:
     studio = Studio(settings, FakeWorker(pace=0))
     studio.start()
-    yield studio, [studio.comparisons.get(entry.id, OWNER) for entry, _ in studio.comparisons.list(OWNER)]
+    yield studio, [studio.comparisons.get(entry.id, OWNER) for entry, _ in studio.comparisons.of(OWNER)]
     studio.close()
 
 

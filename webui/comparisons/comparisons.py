@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from webui.comparison import Cell, Comparison
 from webui.comparisons.estimate import seconds as seconds_of
+from webui.comparisons.measures import Distance
 from webui.engine import samplers
 from webui.engine.catalogue import Model, find
 from webui.errors import InvalidRequest, NotFound, StorageError, UserError
@@ -29,7 +30,8 @@ log = logging.getLogger(__name__)
 
 MANY_CELLS = 16
 LONG = 60.0
-"""More cells or more seconds than these, and the page asks before it begins."""
+MANY_STEPS = 500
+"""More cells, more seconds, or, as long as the seconds are not known, more steps than these, and the page asks before it begins."""
 
 SETTLING = 5.0
 """Seconds between a job's end in the journal and in its log, at the very most."""
@@ -107,6 +109,8 @@ class Comparisons:
         self._extending = threading.Lock()
         # What is written after a job's end must not hold up the others' events.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self.distances: dict[tuple[str, str], Distance] = {}
+        """Measured already, by the names of both pictures: pictures never change under their names."""
         home.rates.recall(journal.rates(home.settings.device))
 
     def begin(self, comparison: Comparison, owner: str) -> Compared:
@@ -166,7 +170,7 @@ class Comparisons:
         """
         return self._compared(self._entry(id, owner))
 
-    def list(self, owner: str) -> list[tuple[ComparisonEntry, bool]]:
+    def of(self, owner: str) -> list[tuple[ComparisonEntry, bool]]:
         """The owner's comparisons, newest first, and whether each is finished."""
         return self._journal.comparisons(owner)
 
@@ -180,7 +184,7 @@ class Comparisons:
         requests = [job.request for job in jobs if not job.done]
         steps = sum(request.steps for request in requests)
         seconds = seconds_of(self._home.rates, requests, self._home.slots or SLOTS)
-        large = len(jobs) > MANY_CELLS or (seconds or 0) > LONG
+        large = len(jobs) > MANY_CELLS or (steps > MANY_STEPS if seconds is None else seconds > LONG)
         return Estimate(len(jobs), steps, seconds, large, _cost(len(jobs), len(jobs) - len(requests), steps, seconds))
 
     def ended(self, job: Job) -> None:
