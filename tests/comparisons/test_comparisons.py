@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -306,6 +307,38 @@ def test_an_entry_that_the_disk_refused_is_written_at_the_next_start(settings: S
     for _, (after,) in revived(settings):
         assert after.finished
     assert len(records(settings)) == 1
+
+
+def test_what_a_person_threw_away_does_not_come_back(settings: Settings) -> None:
+    studio = Studio(settings, FakeWorker(pace=0))
+    studio.start()
+    finished(studio.comparisons.begin(STEPS, OWNER))
+    studio.close()
+    shutil.rmtree(records(settings)[0].parent)
+    for _, (after,) in revived(settings):
+        assert after.finished
+    assert records(settings) == [] and [path.name for path in settings.outputs.iterdir()] == [".stepwise"]
+
+
+def test_a_comparison_that_lost_its_cells_does_not_keep_the_studio_from_starting(settings: Settings) -> None:
+    studio = Studio(settings, FakeWorker(pace=0))
+    studio.start()
+    compared = studio.comparisons.begin(STEPS, OWNER)
+    finished(compared)
+    studio.close()
+    records(settings)[0].unlink()
+    journal = sqlite3.connect(settings.outputs / ".stepwise" / "journal.sqlite")
+    journal.execute("delete from jobs where id = ?", (compared.jobs[0].id,))
+    journal.execute("insert into comparisons values ('other', 'owner', '2026-11-25T12:00:00+00:00', '{}')")
+    journal.commit()
+    journal.close()
+    again = Studio(settings, FakeWorker(pace=0))
+    again.start()
+    for id, words in ((compared.entry.id, "Begin it anew"), ("other", "no such comparison")):
+        with pytest.raises(NotFound, match=words):
+            again.comparisons.get(id, OWNER)
+    finished(again.comparisons.begin(STEPS, OWNER))
+    again.close()
 
 
 def test_an_estimate_is_honest_about_what_it_does_not_know(studio: Studio) -> None:

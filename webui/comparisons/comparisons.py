@@ -202,7 +202,7 @@ class Comparisons:
             if self._file(entry) in files:
                 files.discard(self._file(entry))
             elif finished:
-                self._record(self._compared(entry))
+                self._rewrite(entry)
         for name in sorted(files):
             record = self.store.record(name)
             if record is not None and self._journal.comparison(record.id) is None:
@@ -211,6 +211,12 @@ class Comparisons:
                     self._journal.add(self._found(entry, record), entry)
                 except UserError as error:
                     log.warning("%s is left aside: %s", name, error)
+
+    def _rewrite(self, entry: ComparisonEntry) -> None:
+        try:
+            self._record(self._compared(entry))
+        except UserError as error:
+            log.warning("comparison %s is left aside: %s", entry.id, error)
 
     def _note(self, job: Job) -> None:
         try:
@@ -242,9 +248,9 @@ class Comparisons:
         return self.store.record_name(entry.id, entry.comparison.title, entry.created)
 
     def _record(self, compared: Compared) -> None:
-        """Write the file of a finished comparison that has a picture."""
+        """Write the file of a finished comparison of which there is a picture."""
         entry, record = compared.entry, recorded(compared)
-        if not any(cell.picture for cell in record.cells):
+        if all(self._recipe(cell) is None for cell in record.cells):
             return
         try:
             self.store.write_record(self._file(entry), record)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from webui.comparison import Comparison
-from webui.errors import StorageError
+from webui.errors import StorageError, UserError
 from webui.events import EVENT, Event
 from webui.jobs.job import Job
 from webui.jobs.rates import Kind
@@ -154,7 +154,7 @@ class Journal:
         """One comparison."""
         with self._lock:
             row = self._db.execute("select * from comparisons where id = ?", (id,)).fetchone()
-        return row and _entry(row)
+        return row and _readable(row)
 
     def comparisons(self, owner: str | None = None) -> list[tuple[ComparisonEntry, bool]]:
         """The owner's comparisons, or everybody's, newest first, and whether every cell has ended."""
@@ -162,7 +162,7 @@ class Journal:
         query = f"select *, {ended} from comparisons where owner = ? or ? is null order by julianday(created) desc, id"
         with self._lock:
             rows = self._db.execute(query, (owner, owner)).fetchall()
-        return [(_entry(row[:4]), bool(row[4])) for row in rows]
+        return [(entry, bool(row[4])) for row in rows if (entry := _readable(row[:4]))]
 
     def rates(self, device: str) -> dict[tuple[Kind, int], float]:
         """What was measured on this device, as `Rates.known` says it."""
@@ -202,9 +202,14 @@ def _ending(job: Job) -> str | None:
     return job.last.model_dump_json() if job.done else None
 
 
-def _entry(row: tuple[str, str, str, str]) -> ComparisonEntry:
+def _readable(row: tuple[str, str, str, str]) -> ComparisonEntry | None:
+    """A comparison, or `None` if another version wrote what this one does not know."""
     id, owner, created, comparison = row
-    return ComparisonEntry(id, owner, datetime.fromisoformat(created), Comparison.model_validate_json(comparison))
+    try:
+        return ComparisonEntry(id, owner, datetime.fromisoformat(created), Comparison.model_validate_json(comparison))
+    except (ValueError, UserError) as error:
+        log.warning("comparison %s is left aside: %s", id, error)
+        return None
 
 
 def _job(row: tuple[str, str, str, str, str, int, str | None]) -> Job:
