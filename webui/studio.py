@@ -25,7 +25,7 @@ from webui.errors import InvalidRequest, NotAllowed, NotFound, StorageError, Too
 from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, Rendered, Waiting
 from webui.jobs.forecast import Outlook, Seen, seen
 from webui.jobs.job import ATTEMPTS, Job
-from webui.jobs.journal import Entry, Journal
+from webui.jobs.journal import ComparisonEntry, Journal
 from webui.jobs.keeper import Keeper
 from webui.jobs.line import Line, Room
 from webui.jobs.rates import Rates
@@ -158,7 +158,7 @@ class Studio:
         self.take(jobs)
         return jobs
 
-    def take(self, jobs: Sequence[Job], entry: Entry | None = None) -> None:
+    def take(self, jobs: Sequence[Job], entry: ComparisonEntry | None = None) -> None:
         """Journal jobs, with the comparison that they are the cells of, and put those in line that have not ended already.
 
         Raises:

@@ -93,7 +93,7 @@ def test_all_cells_are_live_together_from_their_first_step(tab: Page, studio: St
     assert captions(tab) == ["4 of 4", "8 of 8", "16 of 16", "32 of 32"]
     for picture in tab.locator(PICTURES).all():
         expect(picture).to_have_attribute("src", re.compile("^/pictures/"))
-    entry = studio.comparisons.list(OWNER)[0][0]
+    entry = studio.comparisons.of(OWNER)[0][0]
     requests = [job.request for job in studio.group(entry.id)]
     assert [request.steps for request in requests] == [4, 8, 16, 32] and len({request.seed for request in requests}) == 1
 
@@ -261,11 +261,11 @@ def test_a_reload_in_mid_run_comes_back_to_it(tab: Page, studio: Studio) -> None
     expect(tab.locator(CAPTION).last).to_have_text(re.compile(r"^\d+ of 45"))
     expect(tab.locator("#compare-prompt textarea")).to_have_value("a blue house")
     expect(tab.locator("#compare-columns-values .token")).to_have_text(["30", "45"])
-    assert not studio.comparisons.list(OWNER)[0][1]
+    assert not studio.comparisons.of(OWNER)[0][1]
     finished(tab)
     tab.locator("#compare-scrub").fill("1")
     expect(tab.locator(CAPTION)).to_have_text(["1 of 30", "1 of 45"])  # frames from before the reload are there too
-    assert len(studio.comparisons.list(OWNER)) == 1
+    assert len(studio.comparisons.of(OWNER)) == 1
 
 
 def test_a_second_tab_follows_and_stops_the_same_comparison(open_page: OpenPage) -> None:
