@@ -13,6 +13,7 @@ from PIL import Image
 from tests.fake import FakeWorker, write_model
 from webui.cli import running
 from webui.cli.main import main
+from webui.store import metadata
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,6 +25,7 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 sys.modules.update(dict.fromkeys(("torch", "diffusers", "transformers", "gradio")))
 from webui.cli.main import main
+from webui.store import metadata
 main(sys.argv[1:])
 """
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, cwd=cwd)
@@ -94,6 +96,84 @@ def test_o_names_the_file_and_leaves_nothing_else(here: Path, capsys: pytest.Cap
     assert capsys.readouterr().out.strip() == "boat.png"
     assert run("a red sailboat", "--steps", "2", "--count", "2", "-o", "boats.png") == 0
     assert sorted(path.name for path in here.iterdir()) == ["boat.png", "boats-1.png", "boats-2.png", "models"]
+
+
+def compare(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *arguments, "--model", "fake"])
+    return int(ended.value.code or 0)
+
+
+def test_compare_prints_exactly_one_object_about_cells_that_exist(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare("a red sailboat", "--steps", "2-6/2", "--seed", "7", "-o", "sheet.png", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told) == {"cells", "sheet", "curve", "sentence", "seconds"}
+    assert [(set(cell), cell["values"], cell["seed"], cell["error"]) for cell in told["cells"]] == [
+        ({"path", "seed", "values", "seconds", "error"}, {"steps": count}, 7, None) for count in (2, 4, 6)
+    ]
+    for cell in told["cells"]:
+        with Image.open(cell["path"]) as image:
+            assert image.size == (256, 256)
+    assert [set(point) for point in told["curve"]] == [{"steps", "ssim", "mae"}] * 3 and "hardly changes" in told["sentence"]
+    assert told["sheet"] == str(here / "sheet.png")
+    with (here / "sheet.png").open("rb") as sheet:
+        assert [cell.values for cell in metadata.comparison(sheet).cells] == [cell["values"] for cell in told["cells"]]
+    assert sorted(path.name for path in here.iterdir()) == ["models", "outputs", "sheet.png"]
+    assert len(list(here.glob("outputs/*/*.compare.json"))) == 1
+
+
+def test_compare_of_step_counts_is_what_happens_when_nothing_else_varies(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare("a red sailboat") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 5 and all(Path(path).is_file() for path in told[:4]) and "hardly changes" in told[4]
+    assert compare("a red sailboat", "a blue house", "--steps", "3", "--negative", "ugly", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [cell["values"] for cell in told["cells"]] == [{"prompt": "a red sailboat"}, {"prompt": "a blue house"}]
+    assert told["curve"] == [] and told["sentence"] is None and told["sheet"] is None
+
+
+def test_compare_of_two_settings_has_a_curve_for_each_and_failed_cells_are_status_1(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("a red sailboat", "--steps", "2,4,8", "--sampler", "Euler,Euler a,Heun", "--schedule", "Karras")
+    assert compare(*given, "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [cell["error"] is None for cell in told["cells"]] == [True] * 3 + [False] * 3 + [True] * 3
+    assert told["cells"][3]["path"] is None and "Karras" in told["cells"][3]["error"]
+    assert [(point["of"], point["steps"]) for point in told["curve"]] == [(name, n) for name in ("Euler", "Heun") for n in (2, 4, 8)]
+    assert told["sentence"].startswith("Euler: ") and "Heun: " in told["sentence"]
+    assert compare(*given, "-o", "sheet.png") == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[0] == str(here / "sheet.png") and "steps 2, sampler Euler a: Euler a does not work" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--steps", "0"], "Steps must be a whole number from 1 to 150."),
+        (["--steps", "-4"], "Steps must be a whole number from 1 to 150."),
+        (["--steps", "1000000000"], "Steps must be a whole number from 1 to 150."),
+        (["--steps", "abc"], "no range such as 4-40/4"),
+        (["--steps", ",".join(map(str, range(1, 501)))], "500 values are too many"),
+        (["--steps", ""], "at least one value"),
+        (["--steps", "4,4"], "there twice"),
+        (["--steps", "8"], "Nothing varies"),
+        (["--steps", "1-30", "--seed", "1-3"], "90 cells are too many"),
+        (["--steps", "4,8", "--seed", "1,2", "--guidance", "2,3"], "two at most can"),
+        (["--sampler", "Euler,Elephant"], "Elephant"),
+        (["--sampler", "Euler a", "--schedule", "Karras"], "Euler a"),
+        (["--model", "nope,nor this"], "nope"),
+        (["--width", "513"], "try 512"),
+        (["-o", "sheet.jpg"], ".png"),
+        (["-o", "missing/sheet.png"], "no folder"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_a_wrong_comparison_is_one_sentence_status_2_and_nothing_written(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    write_model(tmp_path / "models" / "fake")
+    before = sorted(tmp_path.rglob("*"))
+    ended = webui("compare", "a red sailboat", "--json", *arguments, cwd=tmp_path)
+    assert ended.returncode == 2, ended.stderr
+    assert sentence in ended.stderr and len(ended.stderr.strip().splitlines()) == 1 and "Traceback" not in ended.stderr
+    assert ended.stdout == "" and sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_failed_picture_is_a_sentence_and_status_1(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
+from webui.comparison import Axis, Comparison
 from webui.errors import StorageError
-from webui.events import Cancelled, Finished
+from webui.events import Cancelled, Failed, Finished
 from webui.jobs.job import Job
-from webui.jobs.journal import Journal
+from webui.jobs.journal import Entry, Journal
 from webui.request import Defaults, Request
 
 
@@ -84,4 +86,85 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert ended.returncode == -9
     journal = Journal(file)
     assert [back.id for back in journal.unfinished()] == ["kept"]
+    journal.close()
+
+
+OLD = """
+create table jobs (
+    number integer primary key autoincrement, id text not null unique, team text not null, owner text not null, created text not null,
+    request text not null, attempts integer not null default 0, ending text
+);
+create index unfinished on jobs (number) where ending is null;
+create index of_owner on jobs (owner, number);
+create index of_group on jobs (team);
+"""
+"""The journal of version 0.1.0, before there were comparisons."""
+
+STEPS = Comparison(request=Request(prompt="a boat", seed=3), axes=(Axis(field="steps", values=(4, 8)),))
+
+
+def entry(id: str, owner: str = "ann", comparison: Comparison = STEPS, hour: int = 12) -> Entry:
+    # Other offsets from Greenwich: what counts is the moment.
+    return Entry(id, owner, datetime(2026, 11, 25, hour, tzinfo=timezone(timedelta(hours=hour - 12))), comparison)
+
+
+def test_a_journal_from_before_there_were_comparisons_opens_with_its_jobs(file: Path) -> None:
+    file.parent.mkdir()
+    old = sqlite3.connect(file)
+    old.executescript(OLD)
+    row = ("1", "g", "ann", datetime.now().astimezone().isoformat(), job("1").request.model_dump_json())
+    old.execute("insert into jobs (id, team, owner, created, request) values (?, ?, ?, ?, ?)", row)
+    old.commit()
+    old.close()
+    journal = Journal(file)
+    assert [back.id for back in journal.unfinished()] == ["1"] and journal.comparisons() == [] and journal.rates("cpu") == {}
+    journal.add([job("2", "c")], entry("c"))
+    assert journal.latest("ann") == "g"
+    journal.close()
+
+
+def test_a_comparison_and_its_cells_are_written_together_or_not_at_all(file: Path) -> None:
+    journal = Journal(file)
+    born_failed = job("2", "c")
+    born_failed.append(Failed(message="It cannot be run."))
+    journal.add([job("1", "c"), born_failed], entry("c"))
+    with pytest.raises(StorageError):
+        journal.add([job("3", "d"), job("1", "d")], entry("d"))
+    journal.close()
+    again = Journal(file)
+    assert again.comparison("c") == entry("c") and again.comparison("d") is None
+    assert [back.id for back in again.unfinished()] == ["1"]
+    assert [back.last.kind for back in again.group("c")] == ["queued", "failed"]
+    longer = STEPS.extended([16])
+    again.add([job("4", "c")], entry("c", comparison=longer))
+    assert again.comparison("c") == entry("c", comparison=longer) and [back.id for back in again.group("c")] == ["1", "2", "4"]
+    again.close()
+
+
+def test_comparisons_are_listed_newest_first_by_their_owner_and_say_whether_they_are_finished(file: Path) -> None:
+    journal = Journal(file)
+    for number, (id, owner, hour) in enumerate([("a", "ann", 14), ("b", "bob", 13), ("c", "ann", 12)]):
+        journal.add([job(str(number), id, owner)], entry(id, owner, hour=hour))
+    journal.ended(job("0"), Finished(picture="a.png", seconds=1))
+    # All three were begun at twelve in Greenwich; ties keep an order of their own.
+    assert [(one.id, finished) for one, finished in journal.comparisons("ann")] == [("a", True), ("c", False)]
+    journal.add([job("9", "z")], entry("z", hour=12)._replace(created=datetime(2026, 11, 25, 14, 1, tzinfo=timezone(timedelta(hours=2)))))
+    assert [one.id for one, _ in journal.comparisons("ann")] == ["z", "a", "c"] and len(journal.comparisons()) == 4
+    assert journal.latest("ann") is None
+    journal.close()
+
+
+def test_an_acknowledged_comparison_survives_kill_9(file: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from tests.jobs.test_journal import Journal, entry, job
+journal = Journal(Path(sys.argv[1]))
+journal.add([job("kept", "c")], entry("c"))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ended = subprocess.run([sys.executable, "-c", code, str(file)], cwd=Path(__file__).parents[2], timeout=60)
+    assert ended.returncode == -9
+    journal = Journal(file)
+    assert journal.comparison("c") == entry("c") and [back.id for back in journal.group("c")] == ["kept"]
     journal.close()

@@ -15,7 +15,7 @@ from webui.store.provenance import XMP
 Kind = Literal["webp", "gif"]
 
 MOMENTS = 60
-"""Most frames before the last one."""
+"""Most frames of the steps."""
 
 PACE = 120
 HOLD = 2000
@@ -60,16 +60,14 @@ def sheet_film(comparison: Comparison, reels: Sequence[Reel], size: tuple[int, i
         share: all cells begin and end together; otherwise each takes a step at a time, and those with few steps are done first.
     """
     sheet = Sheet(comparison, *size, below=True, pixels=PIXELS)
-    longest = max((len(reel.frames) for reel in reels), default=0)
+    longest = max(1, *(len(reel.frames) for reel in reels))
     moments = min(MOMENTS, longest)
 
     def at(k: int) -> Image.Image:
-        if k == moments:
-            return sheet.draw([Tile(reel.picture, reel.sentence, _count(len(reel.frames), len(reel.frames))) for reel in reels])
         step = _share(k, moments, longest)
         return sheet.draw([_moment(reel, _share(k, moments, len(reel.frames)) if share else min(step, len(reel.frames))) for reel in reels])
 
-    return _encoded(at, moments + 1, kind)
+    return _encoded(at, moments, kind)
 
 
 def _share(k: int, moments: int, steps: int) -> int:

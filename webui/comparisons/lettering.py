@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 
 from PIL import ImageDraw, ImageFont
 
@@ -44,7 +47,7 @@ def font_for(text: str, size: int = SIZE) -> Font:
 def wrapped(text: str, width: int, most: int) -> list[str]:
     """The text in at most so many lines, each at most `width` pixels wide; what does not fit ends in an ellipsis."""
     font = font_for(text)
-    lines = list(_lines(" ".join(text.split())[: 200 * most], width, font))
+    lines = list(islice(_lines(" ".join(text.split())[: 200 * most], width, font), most + 1))
     if len(lines) > most:
         last = lines[most - 1]
         while last and font.getlength(f"{last}...") > width:
@@ -75,11 +78,15 @@ def _lines(text: str, width: int, font: Font) -> Iterator[str]:
         line = word
         while line and font.getlength(line) > width:
             # A word wider than the line, or a script without spaces.
-            fits = max(1, next(k for k in range(len(line), 0, -1) if k == 1 or font.getlength(line[:k]) <= width))
+            fits = max(1, bisect_right(range(1, len(line) + 1), width, key=partial(_length, font, line)))
             yield line[:fits]
             line = line[fits:]
     if line:
         yield line
+
+
+def _length(font: Font, line: str, letters: int) -> float:
+    return font.getlength(line[:letters])
 
 
 def _punctuation(letter: str) -> bool:
