@@ -22,7 +22,7 @@ from webui.engine.tokens import TokenCounter, Tokens
 from webui.errors import InvalidRequest, NotFound, StorageError, TooMany
 from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, Rendered, Waiting
 from webui.jobs.job import Job
-from webui.jobs.journal import Entry, Journal
+from webui.jobs.journal import ComparisonEntry, Journal
 from webui.jobs.line import Line
 from webui.jobs.rates import Rates
 from webui.request import Request, Resolved
@@ -143,7 +143,7 @@ class Studio:
         self.take(jobs)
         return jobs
 
-    def take(self, jobs: Sequence[Job], entry: Entry | None = None) -> None:
+    def take(self, jobs: Sequence[Job], entry: ComparisonEntry | None = None) -> None:
         """Journal jobs, with the comparison that they are the cells of, and put those in line that have not ended already.
 
         Raises:

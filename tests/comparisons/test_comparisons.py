@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from tests.fake import FakeWorker, write_model
 from tests.test_studio import until
-from tests.tiny import write_pipeline
 from webui.comparison import Axis, Comparison, Field, Value
 from webui.comparisons.comparisons import GONE, Compared
 from webui.comparisons.curves import curves
 from webui.errors import InvalidRequest, ModelError, NotFound, NotYet, StorageError, TooMany, UserError
-from webui.events import Cancelled, Failed, Finished, Step
+from webui.events import Cancelled, Failed, Finished
 from webui.request import Request
 from webui.settings import Settings
 from webui.store.store import Store
 from webui.studio import OWNER, Studio
-from webui.workers.local import LocalWorker
 
 
 def comparison(*axes: tuple[Field, tuple[Value, ...]], **fields: object) -> Comparison:
@@ -75,13 +72,14 @@ def test_a_comparison_is_no_group_of_the_create_tab(studio: Studio) -> None:
     assert studio.latest() == [job]
 
 
-def test_a_cell_that_cannot_be_run_says_why_and_the_others_finish(studio: Studio) -> None:
+def test_a_cell_that_cannot_be_run_says_why_and_the_others_finish(studio: Studio, worker: FakeWorker) -> None:
     mixed = comparison(("sampler", ("Euler", "Euler a", "Heun")), schedule="Karras")
     assert "1 of them cannot be run" in studio.comparisons.estimate(mixed).sentence
     one, refused, other = studio.comparisons.begin(mixed, OWNER).jobs
     assert isinstance(refused.last, Failed) and "Euler a does not work with the schedule Karras" in refused.last.message
     assert isinstance(one.wait(60), Finished) and isinstance(other.wait(60), Finished)
     assert studio.job(refused.id).last == refused.last
+    assert [one.sampler for one in worker.submitted] == ["Euler", "Heun"]
 
 
 def test_a_cell_that_fails_in_the_engine_says_why_and_the_others_finish(studio: Studio) -> None:
@@ -108,14 +106,14 @@ def test_what_cannot_be_run_at_all_is_refused_and_nothing_is_taken(
     for refuse in (lambda: studio.comparisons.estimate(wrong), lambda: studio.comparisons.begin(wrong, OWNER)):
         with pytest.raises(error, match=sentence):
             refuse()
-    assert worker.submitted == [] and studio.comparisons.list(OWNER) == []
+    assert worker.submitted == [] and studio.comparisons.of(OWNER) == []
 
 
 def test_a_full_line_takes_no_cell_at_all(studio: Studio, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webui.studio.WAITING_LIMIT", 2)
     with pytest.raises(TooMany):
         studio.comparisons.begin(STEPS, OWNER)
-    assert worker.submitted == [] and studio.comparisons.list(OWNER) == []
+    assert worker.submitted == [] and studio.comparisons.of(OWNER) == []
 
 
 def test_columns_are_added_without_running_the_others_again(studio: Studio, worker: FakeWorker) -> None:
@@ -125,7 +123,7 @@ def test_columns_are_added_without_running_the_others_again(studio: Studio, work
     assert [(job.request.steps, job.request.seed) for job in longer.jobs] == [(n, seed) for seed in (1, 2) for n in (2, 4, 6, 3)]
     assert {longer.jobs[0].id, longer.jobs[1].id, longer.jobs[4].id, longer.jobs[5].id} == {job.id for job in first.jobs}
     assert set(pictures) < set(finished(longer)) and len(worker.submitted) == 8
-    assert [entry.id for entry, _ in studio.comparisons.list(OWNER)] == [first.entry.id]
+    assert [entry.id for entry, _ in studio.comparisons.of(OWNER)] == [first.entry.id]
     for wrong in ([4], [0], ["x"]):
         with pytest.raises(InvalidRequest):
             studio.comparisons.extend(first.entry.id, wrong, OWNER)
@@ -155,7 +153,7 @@ def test_again_is_a_new_comparison_of_the_same_settings(studio: Studio) -> None:
     assert second.entry.id != first.entry.id
     assert [job.request for job in second.jobs] == [job.request for job in first.jobs]
     assert not {job.id for job in second.jobs} & {job.id for job in first.jobs}
-    assert {entry.id for entry, _ in studio.comparisons.list(OWNER)} == {first.entry.id, second.entry.id}
+    assert {entry.id for entry, _ in studio.comparisons.of(OWNER)} == {first.entry.id, second.entry.id}
 
 
 def test_stopping_ends_what_runs_and_keeps_what_is_finished(settings: Settings) -> None:
@@ -178,7 +176,7 @@ def test_somebody_elses_comparison_does_not_exist(studio: Studio) -> None:
                 ask(name, "bob")
     with pytest.raises(NotFound):
         studio.comparisons.extend(id, [16], "bob")
-    assert studio.comparisons.list("bob") == [] and len(studio.comparisons.list("ann")) == 1
+    assert studio.comparisons.of("bob") == [] and len(studio.comparisons.of("ann")) == 1
     finished(studio.comparisons.get(id, "ann"))
 
 
@@ -193,7 +191,7 @@ def test_a_restart_in_mid_run_keeps_what_is_finished_and_goes_on_with_the_others
 
     second = Studio(settings, worker := FakeWorker(pace=0))
     second.start()
-    ((entry, _),) = second.comparisons.list(OWNER)
+    ((entry, _),) = second.comparisons.of(OWNER)
     after = second.comparisons.get(entry.id, OWNER)
     assert [job.request for job in after.jobs] == [job.request for job in before.jobs]
     assert after.jobs[0].last == before.jobs[0].last
@@ -237,7 +235,7 @@ def lost(settings: Settings) -> tuple[Settings, Compared]:
 def revived(settings: Settings) -> Iterator[tuple[Studio, list[Compared]]]:
     studio = Studio(settings, FakeWorker(pace=0))
     studio.start()
-    yield studio, [studio.comparisons.get(entry.id, OWNER) for entry, _ in studio.comparisons.list(OWNER)]
+    yield studio, [studio.comparisons.get(entry.id, OWNER) for entry, _ in studio.comparisons.of(OWNER)]
     studio.close()
 
 
@@ -311,6 +309,38 @@ def test_an_entry_that_the_disk_refused_is_written_at_the_next_start(settings: S
     assert len(records(settings)) == 1
 
 
+def test_what_a_person_threw_away_does_not_come_back(settings: Settings) -> None:
+    studio = Studio(settings, FakeWorker(pace=0))
+    studio.start()
+    finished(studio.comparisons.begin(STEPS, OWNER))
+    studio.close()
+    shutil.rmtree(records(settings)[0].parent)
+    for _, (after,) in revived(settings):
+        assert after.finished
+    assert records(settings) == [] and [path.name for path in settings.outputs.iterdir()] == [".stepwise"]
+
+
+def test_a_comparison_that_lost_its_cells_does_not_keep_the_studio_from_starting(settings: Settings) -> None:
+    studio = Studio(settings, FakeWorker(pace=0))
+    studio.start()
+    compared = studio.comparisons.begin(STEPS, OWNER)
+    finished(compared)
+    studio.close()
+    records(settings)[0].unlink()
+    journal = sqlite3.connect(settings.outputs / ".stepwise" / "journal.sqlite")
+    journal.execute("delete from jobs where id = ?", (compared.jobs[0].id,))
+    journal.execute("insert into comparisons values ('other', 'owner', '2026-11-25T12:00:00+00:00', '{}')")
+    journal.commit()
+    journal.close()
+    again = Studio(settings, FakeWorker(pace=0))
+    again.start()
+    for id, words in ((compared.entry.id, "Begin it anew"), ("other", "no such comparison")):
+        with pytest.raises(NotFound, match=words):
+            again.comparisons.get(id, OWNER)
+    finished(again.comparisons.begin(STEPS, OWNER))
+    again.close()
+
+
 def test_an_estimate_is_honest_about_what_it_does_not_know(studio: Studio) -> None:
     before = studio.comparisons.estimate(STEPS)
     assert (before.cells, before.steps, before.seconds, before.large) == (3, 14, None, False) and "is known once" in before.sentence
@@ -357,44 +387,6 @@ def test_a_missing_picture_is_left_out_of_the_curve(studio: Studio) -> None:
     studio.picture(pictures[1]).unlink()
     (curve,) = curves(compared, studio.picture)
     assert [point.steps for point in curve.points] == [2, 8] and curve.answer.settled is None
-
-
-@pytest.fixture
-def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
-    """A studio with the real engine over the tiny pipeline."""
-    monkeypatch.setattr("webui.studio.builtin_models", lambda: tmp_path / "none")
-    write_pipeline(tmp_path / "models" / "tiny")
-    settings = Settings(models=tmp_path / "models", outputs=tmp_path / "outputs", device="cpu")
-    studio = Studio(settings, LocalWorker([settings.models], "cpu", "fast", threads=1))
-    studio.start()
-    yield studio
-    studio.close()
-
-
-def test_with_the_real_engine_a_cell_is_the_picture_that_is_made_alone(real: Studio) -> None:
-    steps = comparison(("steps", (4, 6, 9)), ("sampler", ("Euler", "Euler a", "PLMS")), model="tiny", seed=11)
-    compared = real.comparisons.begin(steps, OWNER)
-    pictures: list[str | None] = []
-    for job in compared.jobs:
-        last = job.wait(120)
-        pictures.append(last.picture if isinstance(last, Finished) else None)
-    # PLMS takes 5 steps or more: that cell alone has no picture.
-    assert [picture is None for picture in pictures] == [False] * 6 + [True, False, False]
-    assert isinstance(compared.jobs[6].last, Failed) and "PLMS needs at least 5 steps" in compared.jobs[6].last.message
-    for at in (0, 5, 8):
-        (alone,) = real.submit([compared.jobs[at].request])
-        last = alone.wait(120)
-        assert isinstance(last, Finished)
-        assert np.abs(pixels(real, last.picture) - pixels(real, str(pictures[at]))).max() <= 1
-        assert len([event for event in compared.jobs[at].events if isinstance(event, Step)]) == compared.jobs[at].request.steps
-    euler, ancestral, _ = curves(compared, real.picture)
-    assert [point.steps for point in euler.points] == [4, 6, 9] and euler.points[-1].mae == 0 and euler.points[0].ssim < 1
-    assert ancestral.answer.settled is None
-
-
-def pixels(studio: Studio, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
-    with Image.open(studio.picture(name)) as picture:
-        return np.asarray(picture.convert("RGB"), dtype=np.int16)
 
 
 def test_models_are_compared_each_at_its_own_defaults(settings: Settings) -> None:

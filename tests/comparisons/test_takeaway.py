@@ -164,7 +164,7 @@ def test_lost_frames_and_damaged_pictures_spoil_no_sheet(tmp_path: Path) -> None
     (settings.outputs / pictures[1].replace(".png", ".steps.jpg")).write_bytes(b"no sheet")
     again = Studio(settings, FakeWorker(pace=0))
     again.start()
-    compared = again.comparisons.get(again.comparisons.list(OWNER)[0][0].id, OWNER)
+    compared = again.comparisons.get(again.comparisons.of(OWNER)[0][0].id, OWNER)
     store = again.comparisons.store
     assert opened(takeaway.sheet(compared, store))
     assert opened(takeaway.animation(compared, None, "webp", store)).n_frames == 8  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from webui.comparison import Axis, Comparison
 from webui.errors import StorageError
 from webui.events import Cancelled, Failed, Finished
 from webui.jobs.job import Job
-from webui.jobs.journal import Entry, Journal
+from webui.jobs.journal import ComparisonEntry, Journal
 from webui.request import Defaults, Request
 
 
@@ -103,9 +103,9 @@ create index of_group on jobs (team);
 STEPS = Comparison(request=Request(prompt="a boat", seed=3), axes=(Axis(field="steps", values=(4, 8)),))
 
 
-def entry(id: str, owner: str = "ann", comparison: Comparison = STEPS, hour: int = 12) -> Entry:
+def entry(id: str, owner: str = "ann", comparison: Comparison = STEPS, hour: int = 12) -> ComparisonEntry:
     # Other offsets from Greenwich: what counts is the moment.
-    return Entry(id, owner, datetime(2026, 11, 25, hour, tzinfo=timezone(timedelta(hours=hour - 12))), comparison)
+    return ComparisonEntry(id, owner, datetime(2026, 11, 25, hour, tzinfo=timezone(timedelta(hours=hour - 12))), comparison)
 
 
 def test_a_journal_from_before_there_were_comparisons_opens_with_its_jobs(file: Path) -> None:

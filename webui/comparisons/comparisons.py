@@ -13,12 +13,13 @@ from typing import Any, NamedTuple, Protocol
 
 from webui.comparison import Cell, Comparison
 from webui.comparisons.estimate import seconds as seconds_of
+from webui.comparisons.measures import Distance
 from webui.engine import samplers
 from webui.engine.catalogue import Model, find
 from webui.errors import InvalidRequest, NotFound, StorageError, UserError
 from webui.events import Cancelled, Event, Failed, Finished
 from webui.jobs.job import Job
-from webui.jobs.journal import Entry, Journal
+from webui.jobs.journal import ComparisonEntry, Journal
 from webui.jobs.rates import Rates
 from webui.request import Defaults, Request, Resolved
 from webui.settings import Settings
@@ -29,7 +30,11 @@ log = logging.getLogger(__name__)
 
 MANY_CELLS = 16
 LONG = 60.0
-"""More cells or more seconds than these, and the page asks before it begins."""
+MANY_STEPS = 500
+"""More cells, more seconds, or, as long as the seconds are not known, more steps than these, and the page asks before it begins."""
+
+SETTLING = 5.0
+"""Seconds between a job's end in the journal and in its log, at the very most."""
 
 SLOTS = 8
 """Assumed of an engine that is not up yet."""
@@ -51,7 +56,7 @@ class Home(Protocol):
     def models(self) -> Mapping[str, Model]:
         """What can be used, by name."""
 
-    def take(self, jobs: Sequence[Job], entry: Entry | None = None) -> None:
+    def take(self, jobs: Sequence[Job], entry: ComparisonEntry | None = None) -> None:
         """Journal jobs and put those that have not ended in line."""
 
     def group(self, id: str, owner: str) -> list[Job]:
@@ -64,7 +69,7 @@ class Home(Protocol):
 class Compared(NamedTuple):
     """A comparison and the jobs of its cells, row by row."""
 
-    entry: Entry
+    entry: ComparisonEntry
     jobs: tuple[Job, ...]
 
     @property
@@ -104,6 +109,8 @@ class Comparisons:
         self._extending = threading.Lock()
         # What is written after a job's end must not hold up the others' events.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self.distances: dict[tuple[str, str], Distance] = {}
+        """Measured already, by the names of both pictures: pictures never change under their names."""
         home.rates.recall(journal.rates(home.settings.device))
 
     def begin(self, comparison: Comparison, owner: str) -> Compared:
@@ -115,7 +122,7 @@ class Comparisons:
             StorageError: the journal cannot be written.
         """
         fixed = settled(comparison, self._home.models())
-        entry = Entry(secrets.token_hex(8), owner, datetime.now().astimezone(), fixed)
+        entry = ComparisonEntry(secrets.token_hex(8), owner, datetime.now().astimezone(), fixed)
         self._home.take(made(entry, fixed.requests(), self._home.models()), entry)
         return self._compared(entry)
 
@@ -163,7 +170,7 @@ class Comparisons:
         """
         return self._compared(self._entry(id, owner))
 
-    def list(self, owner: str) -> list[tuple[Entry, bool]]:
+    def of(self, owner: str) -> list[tuple[ComparisonEntry, bool]]:
         """The owner's comparisons, newest first, and whether each is finished."""
         return self._journal.comparisons(owner)
 
@@ -177,7 +184,7 @@ class Comparisons:
         requests = [job.request for job in jobs if not job.done]
         steps = sum(request.steps for request in requests)
         seconds = seconds_of(self._home.rates, requests, self._home.slots or SLOTS)
-        large = len(jobs) > MANY_CELLS or (seconds or 0) > LONG
+        large = len(jobs) > MANY_CELLS or (steps > MANY_STEPS if seconds is None else seconds > LONG)
         return Estimate(len(jobs), steps, seconds, large, _cost(len(jobs), len(jobs) - len(requests), steps, seconds))
 
     def ended(self, job: Job) -> None:
@@ -195,18 +202,25 @@ class Comparisons:
             if self._file(entry) in files:
                 files.discard(self._file(entry))
             elif finished:
-                self._record(self._compared(entry))
+                self._rewrite(entry)
         for name in sorted(files):
             record = self.store.record(name)
             if record is not None and self._journal.comparison(record.id) is None:
-                entry = Entry(record.id, owner, record.created, record.comparison)
+                entry = ComparisonEntry(record.id, owner, record.created, record.comparison)
                 try:
                     self._journal.add(self._found(entry, record), entry)
                 except UserError as error:
                     log.warning("%s is left aside: %s", name, error)
 
+    def _rewrite(self, entry: ComparisonEntry) -> None:
+        try:
+            self._record(self._compared(entry))
+        except UserError as error:
+            log.warning("comparison %s is left aside: %s", entry.id, error)
+
     def _note(self, job: Job) -> None:
         try:
+            job.wait(SETTLING)  # its end may be on its way into the log
             self._journal.keep_rates(self._home.settings.device, self._home.rates.known(job.request.model))
             entry = self._journal.comparison(job.group)
             compared = self._compared(entry) if entry else None
@@ -215,13 +229,13 @@ class Comparisons:
         except Exception as error:
             log.error("what follows the end of job %s failed", job.id, exc_info=error)
 
-    def _entry(self, id: str, owner: str) -> Entry:
+    def _entry(self, id: str, owner: str) -> ComparisonEntry:
         entry = self._journal.comparison(id)
         if entry is None or entry.owner != owner:
             raise NotFound(NO_COMPARISON)
         return entry
 
-    def _compared(self, entry: Entry) -> Compared:
+    def _compared(self, entry: ComparisonEntry) -> Compared:
         """A cell's job is the one that has its values: no two cells have the same."""
         fields = [axis.field for axis in entry.comparison.axes]
         jobs = {tuple(getattr(job.request, field) for field in fields): job for job in self._home.group(entry.id, entry.owner)}
@@ -230,13 +244,13 @@ class Comparisons:
         except KeyError:
             raise NotFound("Some cells of this comparison are lost. Begin it anew.") from None
 
-    def _file(self, entry: Entry) -> str:
+    def _file(self, entry: ComparisonEntry) -> str:
         return self.store.record_name(entry.id, entry.comparison.title, entry.created)
 
     def _record(self, compared: Compared) -> None:
-        """Write the file of a finished comparison that has a picture."""
+        """Write the file of a finished comparison of which there is a picture."""
         entry, record = compared.entry, recorded(compared)
-        if not any(cell.picture for cell in record.cells):
+        if all(self._recipe(cell) is None for cell in record.cells):
             return
         try:
             self.store.write_record(self._file(entry), record)
@@ -244,7 +258,7 @@ class Comparisons:
             # The pictures and the journal have all of it; the next start tries again.
             log.warning("comparison %s is not written beside its pictures: %s", entry.id, error)
 
-    def _found(self, entry: Entry, record: Record) -> list[Job]:
+    def _found(self, entry: ComparisonEntry, record: Record) -> list[Job]:
         """The jobs of a comparison from its file. A cell whose picture is gone, or is another's, has failed."""
         pictures = {tuple(cell.values.items()): cell for cell in record.cells}
         jobs = []
@@ -276,7 +290,7 @@ def cells_of(comparison: Comparison, models: Mapping[str, Model]) -> list[Job]:
         InvalidRequest, ModelError: a value that does not exist, or not one cell can be run.
     """
     fixed = settled(comparison, models)
-    return made(Entry("", "", datetime.now().astimezone(), fixed), fixed.requests(), models)
+    return made(ComparisonEntry("", "", datetime.now().astimezone(), fixed), fixed.requests(), models)
 
 
 def settled(comparison: Comparison, models: Mapping[str, Model]) -> Comparison:
@@ -300,7 +314,7 @@ def named(comparison: Comparison, models: Mapping[str, Model]) -> None:
                 samplers.named(next(iter(samplers.SAMPLERS)), str(value))
 
 
-def made(entry: Entry, requests: Sequence[Request], models: Mapping[str, Model]) -> list[Job]:
+def made(entry: ComparisonEntry, requests: Sequence[Request], models: Mapping[str, Model]) -> list[Job]:
     """The jobs of new cells; one that cannot be run has failed.
 
     Raises:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from webui.comparisons.comparisons import Compared
 from webui.comparisons.convergence import Answer, Point, answer
-from webui.comparisons.measures import distance
+from webui.comparisons.measures import Distance, distance
 from webui.engine.samplers import SAMPLERS
 from webui.errors import NotFound, NotYet, UserError
 from webui.events import Finished
@@ -18,6 +18,11 @@ from webui.jobs.job import Job
 
 NO_STEPS = "A curve needs a comparison of step counts: this one has no steps among what varies."
 NOT_YET = "The curve comes when all pictures are finished."
+MOST_KNOWN = 10_000
+"""Distances kept; then all are forgotten."""
+
+Known = dict[tuple[str, str], Distance]
+
 NO_PICTURES = Answer(None, "No picture of these is left to compare.")
 
 
@@ -29,8 +34,12 @@ class Curve(NamedTuple):
     answer: Answer
 
 
-def curves(compared: Compared, path: Callable[[str], Path]) -> list[Curve]:
-    """The curves of a comparison; `path` finds a picture's file.
+def curves(compared: Compared, path: Callable[[str], Path], known: Known | None = None) -> list[Curve]:
+    """The curves of a comparison.
+
+    Args:
+        path: finds a picture's file.
+        known: distances that have been measured; new ones are added.
 
     Raises:
         UserError: the steps do not vary.
@@ -46,22 +55,34 @@ def curves(compared: Compared, path: Callable[[str], Path]) -> list[Curve]:
     lines: list[list[Job]] = [[] for _ in heads]
     for cell, job in compared.cells:
         lines[cell.column if at else cell.row].append(job)
-    return [_curve(head, line, path) for head, line in zip(heads, lines, strict=True)]
+    return [_curve(head, line, path, {} if known is None else known) for head, line in zip(heads, lines, strict=True)]
 
 
-def _curve(head: str, jobs: list[Job], path: Callable[[str], Path]) -> Curve:
+def _curve(head: str, jobs: list[Job], path: Callable[[str], Path], known: Known) -> Curve:
     """The curve of one line of cells; cells without a picture are left out."""
-    pictures: list[tuple[int, str, Image.Image]] = []
-    for job in sorted(jobs, key=lambda job: job.request.steps):
-        if isinstance(job.last, Finished):
-            try:
-                with Image.open(path(job.last.picture)) as file:
-                    pictures.append((job.request.steps, job.last.picture, file.convert("RGB")))
-            except (NotFound, OSError):
-                continue
+    pictures = [(job.request.steps, job.last.picture) for job in jobs if isinstance(job.last, Finished) and _there(path, job.last.picture)]
     if not pictures:
         return Curve(head, [], NO_PICTURES)
-    longest = pictures[-1][2]
-    points = [Point(steps, *distance(picture, longest), name) for steps, name, picture in pictures]
+    _, longest = max(pictures)
+    points = [Point(steps, *_measured(name, longest, path, known), name) for steps, name in sorted(pictures)]
     sampler = jobs[0].request.sampler
     return Curve(head, points, answer(points, sampler, converges=SAMPLERS[sampler].converges))
+
+
+def _measured(name: str, longest: str, path: Callable[[str], Path], known: Known) -> Distance:
+    if (name, longest) not in known:
+        if len(known) >= MOST_KNOWN:
+            known.clear()
+        with Image.open(path(name)) as picture, Image.open(path(longest)) as other:
+            known[name, longest] = distance(picture, other)
+    return known[name, longest]
+
+
+def _there(path: Callable[[str], Path], name: str) -> bool:
+    """Whether a picture is still there and can be read."""
+    try:
+        with Image.open(path(name)) as picture:
+            picture.load()
+    except (NotFound, OSError, ValueError, SyntaxError):
+        return False
+    return True

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from webui.comparison import Comparison
-from webui.errors import StorageError
+from webui.errors import StorageError, UserError
 from webui.events import EVENT, Event
 from webui.jobs.job import Job
 from webui.jobs.rates import Kind
@@ -57,7 +57,7 @@ create table if not exists rates (
 COLUMNS = "id, team, owner, created, request, attempts, ending"
 
 
-class Entry(NamedTuple):
+class ComparisonEntry(NamedTuple):
     """A comparison as it was asked for; its cells are the jobs of the group `id`."""
 
     id: str
@@ -96,7 +96,7 @@ class Journal:
         except (OSError, sqlite3.DatabaseError) as error:
             raise StorageError(f"{where} cannot be opened: {error}.") from None
 
-    def add(self, jobs: Iterable[Job], entry: Entry | None = None) -> None:
+    def add(self, jobs: Iterable[Job], entry: ComparisonEntry | None = None) -> None:
         """Write new jobs, all or none, and the comparison that they belong to. When this returns they survive a power cut.
 
         A job that has ended already is written with its end: a cell that cannot be run, a picture that was found again.
@@ -150,19 +150,19 @@ class Journal:
             row = self._db.execute(latest, (owner,)).fetchone()
         return row and str(row[0])
 
-    def comparison(self, id: str) -> Entry | None:
+    def comparison(self, id: str) -> ComparisonEntry | None:
         """One comparison."""
         with self._lock:
             row = self._db.execute("select * from comparisons where id = ?", (id,)).fetchone()
-        return row and _entry(row)
+        return row and _readable(row)
 
-    def comparisons(self, owner: str | None = None) -> list[tuple[Entry, bool]]:
+    def comparisons(self, owner: str | None = None) -> list[tuple[ComparisonEntry, bool]]:
         """The owner's comparisons, or everybody's, newest first, and whether every cell has ended."""
         ended = "not exists (select 1 from jobs where team = comparisons.id and ending is null)"
         query = f"select *, {ended} from comparisons where owner = ? or ? is null order by julianday(created) desc, id"
         with self._lock:
             rows = self._db.execute(query, (owner, owner)).fetchall()
-        return [(_entry(row[:4]), bool(row[4])) for row in rows]
+        return [(entry, bool(row[4])) for row in rows if (entry := _readable(row[:4]))]
 
     def rates(self, device: str) -> dict[tuple[Kind, int], float]:
         """What was measured on this device, as `Rates.known` says it."""
@@ -202,9 +202,14 @@ def _ending(job: Job) -> str | None:
     return job.last.model_dump_json() if job.done else None
 
 
-def _entry(row: tuple[str, str, str, str]) -> Entry:
+def _readable(row: tuple[str, str, str, str]) -> ComparisonEntry | None:
+    """A comparison, or `None` if another version wrote what this one does not know."""
     id, owner, created, comparison = row
-    return Entry(id, owner, datetime.fromisoformat(created), Comparison.model_validate_json(comparison))
+    try:
+        return ComparisonEntry(id, owner, datetime.fromisoformat(created), Comparison.model_validate_json(comparison))
+    except (ValueError, UserError) as error:
+        log.warning("comparison %s is left aside: %s", id, error)
+        return None
 
 
 def _job(row: tuple[str, str, str, str, str, int, str | None]) -> Job:

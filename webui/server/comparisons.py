@@ -56,7 +56,7 @@ def comparisons(studio: Studio) -> APIRouter:
                     "cells": len(entry.comparison.columns) * len(entry.comparison.rows),
                     "state": "finished" if finished else "running",
                 }
-                for entry, finished in all_of_them.list(OWNER)
+                for entry, finished in all_of_them.of(OWNER)
             ]
         }
 
@@ -68,7 +68,7 @@ def comparisons(studio: Studio) -> APIRouter:
     @router.get("/{id}/curve")
     async def curve(id: str) -> dict[str, Any]:
         """How far each step count's picture is from the longest run's, and what that says."""
-        found = [drawn(one) for one in await made(curves, all_of_them.get(id, OWNER), studio.picture)]
+        found = [drawn(one) for one in await made(curves, all_of_them.get(id, OWNER), studio.picture, all_of_them.distances)]
         return found[0] if len(found) == 1 and not found[0]["head"] else {"rows": found}
 
     @router.post("/{id}/columns", status_code=202, openapi_extra=_body("values"))
