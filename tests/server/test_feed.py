@@ -18,7 +18,7 @@ from webui.events import Cancelled, Event, Failed, Finished, Interrupted, Starte
 from webui.jobs.job import Job
 from webui.request import Defaults, Request
 from webui.server import feed as module
-from webui.server.feed import MOST_FRAMES, feed
+from webui.server.feed import BUSY_FRAMES, MOST_FRAMES, feed
 from webui.studio import Studio
 
 Message = tuple[str, list[dict[str, Any]]]
@@ -100,6 +100,39 @@ def test_frames_of_an_interrupted_attempt_are_not_told_as_its_successors() -> No
         [job(Started(steps=40), *steps(1, 40, "old"), Interrupted(reason="x"), Started(steps=40), *steps(1, 20), Cancelled())]
     )
     assert frames(messages) == {i: str(i) for i in range(1, 21)}
+
+
+def test_a_slow_link_gets_few_frames_the_newest_of_each_job_in_turn_and_the_others_when_all_is_over() -> None:
+    async def story() -> None:
+        jobs = [job(Started(steps=60)) for _ in range(BUSY_FRAMES + 2)]
+
+        async def make() -> None:
+            for step in steps(1, 60):
+                await asyncio.sleep(0.02)
+                for one in jobs:
+                    one.append(step)
+            for one in jobs:
+                one.append(Cancelled())
+
+        making = asyncio.create_task(make())
+        messages: list[Message] = []
+        live = []
+        async for text in feed(studio(), jobs):
+            if not text.startswith(":"):
+                messages.append(parsed(text))
+                name, batch = messages[-1]
+                framed = [event for event in batch if event.get("preview")]
+                if name == "events" and framed and len(messages) > 3:
+                    live.append([event["job"] for event in framed])
+                    last = {event["job"]: event["i"] for event in batch if event["kind"] == "step"}
+                    assert all(event["i"] == last[event["job"]] for event in framed)
+                assert name != "frames" or making.done(), "nothing old while there is something new"
+            await asyncio.sleep(0.15)  # the link is that slow
+        assert len(live) >= 3 and all(len(set(one)) == len(one) <= BUSY_FRAMES for one in live)
+        assert {number for one in live for number in one} == set(range(len(jobs))), "all have their turn"
+        assert [frames(messages, number) for number in range(len(jobs))] == [{i: str(i) for i in range(1, 61)}] * len(jobs)
+
+    asyncio.run(asyncio.wait_for(story(), 60))
 
 
 LOGS = st.lists(st.lists(st.integers(0, 60), min_size=1, max_size=3), min_size=1, max_size=4)
@@ -194,8 +227,8 @@ def test_silence_is_broken_to_see_whether_somebody_listens(monkeypatch: pytest.M
 
     async def story() -> str:
         stream = feed(studio(), [job()])
-        texts = [await anext(stream) for _ in range(3)]
+        texts = [await anext(stream) for _ in range(5)]
         await cast(Any, stream).aclose()
         return texts[-1]
 
-    assert asyncio.run(story()).startswith(":")
+    assert asyncio.run(story()) == ": still here\n\n"

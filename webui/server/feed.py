@@ -20,6 +20,9 @@ PACE = 0.1
 MOST_FRAMES = 16
 """Frames in one message. Older ones wait until there is nothing newer to send, so that a slow link shows the newest first."""
 
+BUSY_FRAMES = 4
+"""Frames in one message to a link that is slower than the news: few, so that they are there soon."""
+
 QUIET = 15.0
 """Seconds without news after which the connection is tried, to notice that nobody listens any more."""
 
@@ -45,15 +48,21 @@ async def feed(studio: Studio, jobs: Sequence[Job], start: int = 0) -> AsyncIter
     news: asyncio.Queue[Happening | None] = asyncio.Queue()
     readers = [asyncio.create_task(_read(studio, number, job, start, news)) for number, job in enumerate(jobs)]
     older: deque[tuple[int, Step]] = deque()
+    turns: dict[int, int] = {}
+    clock = asyncio.get_running_loop().time
     try:
         reading = len(readers)
         while reading or older:
+            asked = clock()
+            # A comment comes back when the link has taken what was sent before it: what is chosen after that is the newest there is.
+            yield ":\n\n"
+            busy = clock() - asked > PACE
             batch = await _gather(news, wait=not older)
             if batch is None:
                 yield ": still here\n\n"
                 continue
             reading -= batch.count(None)
-            events, room = _newest(batch, older)
+            events, room = _newest(batch, older, turns if busy else None)
             if events:
                 yield _message("events", events)
             if older and room:
@@ -103,11 +112,22 @@ async def _gather(news: asyncio.Queue[Happening | None], *, wait: bool) -> list[
     return batch
 
 
-def _newest(batch: Iterable[Happening | None], older: deque[tuple[int, Step]]) -> tuple[list[dict[str, Any]], int]:
-    """The events as they are sent, with the newest frames in place and the others moved to `older`; and how many frames more would fit."""
+def _newest(
+    batch: Iterable[Happening | None], older: deque[tuple[int, Step]], turns: dict[int, int] | None
+) -> tuple[list[dict[str, Any]], int]:
+    """The events as they are sent, with the newest frames in place and the others moved to `older`; and how many frames more would fit.
+
+    A busy link has `turns`, which say when each job last had one: it gets the newest frames of the jobs that have waited longest.
+    """
     happenings = [happening for happening in batch if happening is not None]
     framed = [at for at, (_, event) in enumerate(happenings) if isinstance(event, Step) and event.preview is not None]
-    late = set(framed[:-MOST_FRAMES])
+    sent = framed[-MOST_FRAMES:]
+    if turns is not None:
+        newest = {happenings[at][0]: at for at in framed}
+        first = sorted(newest, key=lambda number: turns.get(number, 0))[:BUSY_FRAMES]
+        turns.update(dict.fromkeys(first, max(turns.values(), default=0) + 1))
+        sent = [newest[number] for number in first]
+    late = set(framed) - set(sent)
     events = []
     for at, (number, event) in enumerate(happenings):
         if isinstance(event, Started):
@@ -119,7 +139,7 @@ def _newest(batch: Iterable[Happening | None], older: deque[tuple[int, Step]]) -
             older.append((number, event))
             event = event.model_copy(update={"preview": None})
         events.append(_shown(number, event))
-    return events, MOST_FRAMES - (len(framed) - len(late))
+    return events, 0 if turns is not None and sent else MOST_FRAMES - len(sent)
 
 
 def _shown(number: int, event: Event) -> dict[str, Any]:

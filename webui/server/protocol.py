@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 15.0
 BODY_SECONDS = 120.0
+
+UNSENT = 16_384
+"""Bytes that may wait in the kernel for a slow link. Its own limit is megabytes: frames would stand in line there for many seconds."""
 
 UNFINISHED = {h11.IDLE: HEAD_SECONDS, h11.SEND_BODY: BODY_SECONDS}
 """States of the other side in which the next move is its own."""
@@ -22,6 +26,9 @@ class DeadlineProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        line = transport.get_extra_info("socket")
+        if line is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         self._watch()
 
     def data_received(self, data: bytes) -> None:

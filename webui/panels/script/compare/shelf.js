@@ -3,6 +3,8 @@ stepwise.shelf = (() => {
   const { at, make, say, ask } = stepwise;
   const { state, cells, label, jobOf, jobs } = stepwise.comparison;
 
+  const EXAMPLES = { steps: "64", sampler: "Heun", schedule: "Karras", guidance: "9", seed: "5", model: "its folder's name", prompt: "another prompt", negative: "blurry" };
+
   async function refresh() {
     const answer = await ask("/api/comparisons");
     const list = at("#compare-earlier");
@@ -28,6 +30,7 @@ stepwise.shelf = (() => {
     const some = jobs().some((job) => job.picture);
     ["#compare-again", "#compare-use"].forEach((id) => { at(id).disabled = false; });
     at("#compare-add").hidden = false;
+    at("#compare-add input").placeholder = EXAMPLES[state.shown.axes[0].field];
     const key = [state.shown.id, cells().length, some, state.by, state.selected, jobOf(cells()[state.selected]).picture].join();
     if (place.dataset.key === key) return;
     place.dataset.key = key;
