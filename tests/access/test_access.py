@@ -92,9 +92,12 @@ def test_the_number_of_sessions_and_of_half_signed_in_guests_is_bounded(monkeypa
     monkeypatch.setattr(guests, "MOST", 10)
     access = Access(None)
     first = opened(access)
+    assert len(list(access.guests)) == 2
     others = [opened(access) for _ in range(10)]
     assert access.guests.holder(first) is None and all(access.guests.holder(other) for other in others)
-    assert len(access._register.read("select * from sessions")) == 10
+    assert len(access._register.read("select * from sessions")) == 10 and len(list(access.guests)) == 11
+    mine = [access.guests.begin(OWNER) for _ in range(guests.EACH + 5)]
+    assert len([one for one in mine if access.guests.holder(one)]) <= guests.EACH and access.guests.holder(mine[-1])
     access.set_password("12345678", OWNER)
     waiting = [access.enter(access.links(OWNER)["viewer"], None, local=False) for _ in range(PENDING + 5)]
     assert len(access._pending) == PENDING
