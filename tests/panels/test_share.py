@@ -139,6 +139,10 @@ def test_link_sign_in_generate_reload_second_device_and_revoked_link(door: Share
     expect(phone.get_by_role("button", name="Shown to the team")).to_be_visible()
     assert other.evaluate("path => fetch(path).then((answer) => answer.status)", picture) == 200
 
+    tab(other, "Share")
+    expect(other.locator("#share .wall img")).to_have_count(1)
+    other.locator("#share .wall a").hover()
+    expect(other.locator("#share .wall a")).to_have_attribute("title", "a red sailboat on a calm sea at sunset, by Zoë")
     tab(owner, "Create")
     tab(owner, "Share")
     expect(owner.locator("#share .people")).to_contain_text("Zoë")

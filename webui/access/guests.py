@@ -34,7 +34,7 @@ class Guests:
         self._people |= {id: Person(id=id, name=name, colour=colour, role=role) for id, name, colour, role in rows}
         sessions = register.read("select digest, person, ended from sessions order by made")
         self._sessions: dict[str, tuple[str, bool]] = {kept: (person, bool(ended)) for kept, person, ended in sessions}
-        self._open: dict[object, tuple[str, Callable[[], None]]] = {}
+        self._open: dict[object, tuple[str, Callable[[], object]]] = {}
 
     # --- people ---
 
@@ -151,7 +151,7 @@ class Guests:
                 self._sessions[kept] = (self._sessions[kept][0], True)
 
     @contextmanager
-    def told(self, person: Person, stop: Callable[[], None]) -> Iterator[None]:
+    def told(self, person: Person, stop: Callable[[], object]) -> Iterator[None]:
         """While something is told to somebody; `stop` is called, from any thread, when their sessions end."""
         key = object()
         with self._lock:
