@@ -20,6 +20,7 @@ from webui.panels.parts.prompt import negative, prompt
 from webui.panels.parts.sampling import offer, sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import SHAPES, shaped, size
+from webui.people import OWNER
 from webui.request import Defaults, Request
 from webui.studio import Studio
 
@@ -107,13 +108,13 @@ def test_a_model_whose_card_names_an_unknown_sampler_does_not_cost_the_page() ->
 
 @pytest.mark.parametrize("count", [0, 9, 1.5, "3", None, True])
 def test_a_wrong_number_of_pictures_is_refused(count: object, studio: Studio) -> None:
-    ticket, seed = submit(studio, lambda values: {}, {"count": count, "seed": 7})
+    ticket, seed = submit(studio, lambda values: {}, {"count": count, "seed": 7}, OWNER)
     assert ticket == {"error": "Pictures must be a whole number from 1 to 8.", "field": "count"} and seed == 7
     assert studio.latest() == []
 
 
 def test_a_bug_is_a_sentence_with_an_id_that_the_log_has(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
-    ticket, _ = submit(studio, lambda values: values["no such control"], {"count": 1, "seed": 7})
+    ticket, _ = submit(studio, lambda values: values["no such control"], {"count": 1, "seed": 7}, OWNER)
     assert "no such control" not in ticket["error"]
     id = re.findall(r"under (\w+)\.$", ticket["error"])[0]
     assert f"error {id}" in caplog.text and "KeyError" in caplog.text

@@ -297,8 +297,10 @@ def test_a_link_to_a_pictures_settings_makes_the_same_picture_for_a_teammate(doo
 )
 def test_a_link_that_cannot_be_opened_is_a_sentence(door: Shared, device: Device, end: str, sentence: str) -> None:
     page = ready(device(), f"http://127.0.0.1:{door.port}/#{end}")
-    expect(page.locator(STATUS)).to_contain_text(sentence)
+    expect(page.locator("#notice")).to_contain_text(sentence)
     expect(page.locator("#prompt textarea")).not_to_have_value("")
+    page.locator("#notice").get_by_role("button", name="Close").click()
+    expect(page.locator("#notice")).to_have_count(0)
     assert page.locator("img[src=x]").count() == 0
 
 

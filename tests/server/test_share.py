@@ -174,9 +174,9 @@ def test_a_wrong_secret_opens_nothing_wherever_it_is_put(door: Shared, key: str)
             texts.add(browser.get("/", params={"key": key}, headers=NAVIGATE).text)
         texts.add(browser.post("/sign-in", data={"key": key}, headers=NAVIGATE).text)
         assert len(texts) == 1 and "Stepwise" in texts.pop()
-        bearer = browser.get("/api/me", headers={"authorization": b"Bearer x" + key[:30_000].encode()})
+        bearer = browser.get("/api/me", headers=[(b"authorization", b"Bearer x" + key[:30_000].encode())])
         assert bearer.status_code == 401
-        assert browser.get("/api/me", headers={"cookie": f"stepwise-{door.port}={key[:30_000]};".encode()}).status_code == 401
+        assert browser.get("/api/me", headers=[(b"cookie", f"stepwise-{door.port}={key[:30_000]};".encode())]).status_code == 401
     door.studio.access.slowdown.right("127.0.0.1")
 
 
@@ -334,7 +334,8 @@ def test_ones_jobs_and_pictures_are_ones_own(door: Shared) -> None:
         assert other.delete(f"/api/jobs/{done}").status_code == 403
         assert other.get(f"/api{path}").json() == about | {"yours": False}
         assert door.owner.put(f"/api{path}", json={"shown": False}).json()["yours"] and other.get(path).status_code == 404
-        for wrong in ({"shown": 1}, {}, {"shown": True, "more": 1}, []):
+        wrong_ones: list[Any] = [{"shown": 1}, {}, {"shown": True, "more": 1}, []]
+        for wrong in wrong_ones:
             assert one.put(f"/api{path}", json=wrong).status_code == 422
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
-from gradio.events import Dependency
 
 from webui.engine.samplers import SAMPLERS
 from webui.errors import UserError
@@ -17,7 +16,7 @@ from webui.panels import follow
 from webui.panels.adopt import adopted
 from webui.panels.asking import person
 from webui.panels.ideas import ideas, ideas_of
-from webui.panels.opened import link, link_button
+from webui.panels.opened import copies, link_button
 from webui.panels.part import Part
 from webui.panels.parts.model import model
 from webui.panels.parts.prompt import negative, prompt
@@ -66,8 +65,8 @@ def create(studio: Studio) -> None:
     controls = {name: control for part in parts for name, control in part.components.items()} | {"count": count}
     applied = gr.Textbox(chosen.name, visible=False)
     _press(studio, parts, controls, generate)
-    arrived = _remember(studio, parts, controls, chips, applied)
-    link(studio, copy, arrived, parts, controls)
+    _remember(studio, parts, controls, chips, applied)
+    copies(copy, controls)
     _adopt(studio, controls, chips, applied)
     for name, button in shapes.items():
         outline = partial(_outline, studio, name)
@@ -96,10 +95,8 @@ def _press(studio: Studio, parts: list[Part], controls: Mapping[str, Component],
     pressed.failure(None, None, None, js="() => stepwise.unanswered()", **QUIET)
 
 
-def _remember(
-    studio: Studio, parts: list[Part], controls: Mapping[str, Component], chips: list[Component], applied: Component
-) -> Dependency:
-    """Settings and the running job survive a reload."""
+def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Component], chips: list[Component], applied: Component) -> None:
+    """Settings and the running job survive a reload; those of a link take their place."""
     names, boxes = list(controls), list(controls.values())
     ticket = gr.JSON(visible=False)
     kept = gr.BrowserState({}, **REMEMBERED)
@@ -119,11 +116,10 @@ def _remember(
         control.change(None, boxes, kept, js=f"(...values) => stepwise.remember({json.dumps(names)}, values)", **QUIET)  # type: ignore[attr-defined]
     page = gr.context.Context.root_block
     assert page is not None
-    arrived = page.load(arrive, kept, [*boxes, *chips, applied, ticket], queue=False, **QUIET)
+    arrived = page.load(arrive, kept, [*boxes, *chips, applied, ticket], js="(kept) => [stepwise.share.kept(kept)]", queue=False, **QUIET)
     helps = json.dumps({name: help_text(name) for name in Request.model_fields})
-    script = f"(ticket, ...values) => stepwise.arrive(ticket, {json.dumps(names)}, values, {helps})"
-    there: Dependency = arrived.then(None, [ticket, *boxes], None, js=script, **QUIET)
-    return there
+    script = f"(ticket, ...values) => {{ stepwise.arrive(ticket, {json.dumps(names)}, values, {helps}); stepwise.share.told(ticket); }}"
+    arrived.then(None, [ticket, *boxes], None, js=script, **QUIET)
 
 
 def _adopt(studio: Studio, controls: Mapping[str, Component], chips: list[Component], applied: Component) -> None:

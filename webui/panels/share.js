@@ -48,14 +48,15 @@ stepwise.share = (() => {
 
   // --- links to settings ---
 
-  const opened = () => [recipeLink];
+  // What the browser kept of the last visit, with the link that the page was opened with now.
+  const kept = (settings) => (recipeLink ? { ...settings, recipe: recipeLink } : settings);
 
-  function told({ told: sentence }) {
+  function told(ticket) {
+    const sentence = ticket && ticket.told;
     if (!sentence) return;
-    const line = at("#status-text");
-    line.textContent = sentence;
-    line.classList.add("error");
-    at("#announcement").textContent = sentence;
+    const notice = make("section", { id: "notice", aria: { role: "alert" } }, make("p", { textContent: sentence }));
+    notice.append(make("button", { type: "button", className: "plain", textContent: "Close", onclick: () => notice.remove() }));
+    at("#masthead").after(notice);
   }
 
   function recipe(names, values, fields) {
@@ -287,5 +288,5 @@ stepwise.share = (() => {
   }
   begin();
 
-  return { opened, told, recipe };
+  return { kept, told, recipe };
 })();
