@@ -16,7 +16,7 @@ from webui.panels import follow
 from webui.panels.adopt import adopted
 from webui.panels.asking import person
 from webui.panels.ideas import ideas, ideas_of
-from webui.panels.opened import copies, link_button
+from webui.panels.opened import copies, link_button, settings
 from webui.panels.part import Part
 from webui.panels.parts.model import model
 from webui.panels.parts.prompt import negative, prompt
@@ -102,14 +102,12 @@ def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Componen
     kept = gr.BrowserState({}, **REMEMBERED)
 
     def arrive(request: gr.Request, saved: Any) -> list[Any]:
+        linked, sentence = settings(studio, parts, saved)
         saved = known(studio, saved)
-        chosen = saved.get("model", studio.default_model().name)
-        return [
-            *restored(parts, names, saved),
-            *ideas_of(studio.models()[chosen], len(chips)),
-            chosen,
-            follow.latest(studio, person(request)),
-        ]
+        shown = dict(zip(names, restored(parts, names, saved), strict=True)) | linked
+        chosen = linked.get("model", saved.get("model", studio.default_model().name))
+        ticket = follow.latest(studio, person(request)) | {"told": sentence}
+        return [*shown.values(), *ideas_of(studio.models()[chosen], len(chips)), chosen, ticket]
 
     for control in boxes:
         # In the browser alone: nothing travels while somebody types.
