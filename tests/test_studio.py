@@ -96,15 +96,27 @@ def test_a_picture_is_private_until_its_person_shows_it(studio: Studio) -> None:
         with pytest.raises(NotFound, match="no such picture"):
             studio.picture(name, BOB)
     with pytest.raises(NotFound):
-        studio.show(job.id, True, BOB)
-    studio.show(job.id, True, ANN)
+        studio.show(last.picture, True, BOB)
+    assert studio.show(last.picture, True, ANN).shown
     assert studio.picture(last.picture, BOB) and studio.picture(frames, BOB) and studio.job(job.id, BOB) == job
+    assert studio.recipe(last.picture, BOB) == job.request
     with pytest.raises(NotAllowed):
-        studio.show(job.id, False, BOB)
-    studio.cancel([job.id], BOB)
-    studio.show(job.id, False)
+        studio.show(last.picture, False, BOB)
+    studio.show(last.picture, False)
     with pytest.raises(NotFound):
         studio.picture(last.picture, BOB)
+
+
+def test_a_picture_of_which_nothing_is_known_is_the_owners_to_show(studio: Studio) -> None:
+    (job,) = studio.submit([PROMPT])
+    last = job.wait(60)
+    assert isinstance(last, Finished)
+    studio.access.shown._register.write(("delete from shown", ()))
+    assert studio.about(last.picture).owner == OWNER.id and not studio.about(last.picture).shown
+    with pytest.raises(NotFound):
+        studio.picture(last.picture, ANN)
+    studio.show(last.picture, True)
+    assert studio.picture(last.picture, ANN)
 
 
 def test_the_owners_setting_is_what_new_pictures_begin_with(studio: Studio) -> None:

@@ -323,6 +323,10 @@ class Studio:
         self.access.shown.set(name, record._replace(shown=shown))
         return self.about(name, by)
 
+    def shown(self, most: int) -> list[str]:
+        """The pictures that are shown to the team and are still there, newest first; at most `most`."""
+        return [name for name in self.access.shown.latest(most) if (self._store.outputs / name).is_file()]
+
     def recipe(self, name: str, by: Person = OWNER) -> Resolved:
         """The request that a picture was made from.
 

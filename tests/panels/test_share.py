@@ -139,6 +139,10 @@ def test_link_sign_in_generate_reload_second_device_and_revoked_link(door: Share
     expect(phone.get_by_role("button", name="Shown to the team")).to_be_visible()
     assert other.evaluate("path => fetch(path).then((answer) => answer.status)", picture) == 200
 
+    tab(other, "Share")
+    expect(other.locator("#share .wall img")).to_have_count(1)
+    other.locator("#share .wall a").hover()
+    expect(other.locator("#share .wall a")).to_have_attribute("title", "a red sailboat on a calm sea at sunset, by Zoë")
     tab(owner, "Create")
     tab(owner, "Share")
     expect(owner.locator("#share .people")).to_contain_text("Zoë")
@@ -293,8 +297,10 @@ def test_a_link_to_a_pictures_settings_makes_the_same_picture_for_a_teammate(doo
 )
 def test_a_link_that_cannot_be_opened_is_a_sentence(door: Shared, device: Device, end: str, sentence: str) -> None:
     page = ready(device(), f"http://127.0.0.1:{door.port}/#{end}")
-    expect(page.locator(STATUS)).to_contain_text(sentence)
+    expect(page.locator("#notice")).to_contain_text(sentence)
     expect(page.locator("#prompt textarea")).not_to_have_value("")
+    page.locator("#notice").get_by_role("button", name="Close").click()
+    expect(page.locator("#notice")).to_have_count(0)
     assert page.locator("img[src=x]").count() == 0
 
 

@@ -236,3 +236,26 @@ def test_a_bug_that_was_answered_does_not_cut_the_connection_and_another_does() 
 def test_a_refusal_is_json_with_a_sentence(client: httpx.Client) -> None:
     answer = client.get("/", headers={"host": "evil.com"})
     assert json.loads(answer.text)["error"]["message"].endswith(".")
+
+
+def test_a_session_that_ends_while_its_body_is_on_the_way_does_nothing_more() -> None:
+    access = Access(None)
+    entered = access.enter(access.links(OWNER)["maker"], None, local=True)
+    assert entered is not None
+    said: list[Message] = []
+
+    async def app(*_: object) -> None:
+        raise AssertionError("it got in")
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    async def receive() -> Message:
+        access.renew(OWNER)
+        return part(b"", more=False)
+
+    headers = [(b"host", b"localhost:1"), (b"cookie", f"stepwise-1={entered[0]}".encode())]
+    scope: Scope = {"type": "http", "method": "POST", "path": "/x", "query_string": b"", "headers": headers, "server": ("127.0.0.1", 1)}
+    guard = Guard(app, lambda _: ["localhost:1"], Entrance(access, lambda: False), access.guests)
+    asyncio.run(guard(scope, receive, send))
+    assert said[0]["status"] == 401

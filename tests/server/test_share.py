@@ -174,9 +174,9 @@ def test_a_wrong_secret_opens_nothing_wherever_it_is_put(door: Shared, key: str)
             texts.add(browser.get("/", params={"key": key}, headers=NAVIGATE).text)
         texts.add(browser.post("/sign-in", data={"key": key}, headers=NAVIGATE).text)
         assert len(texts) == 1 and "Stepwise" in texts.pop()
-        bearer = browser.get("/api/me", headers={"authorization": b"Bearer x" + key[:30_000].encode()})
+        bearer = browser.get("/api/me", headers=[(b"authorization", b"Bearer x" + key[:30_000].encode())])
         assert bearer.status_code == 401
-        assert browser.get("/api/me", headers={"cookie": f"stepwise-{door.port}={key[:30_000]};".encode()}).status_code == 401
+        assert browser.get("/api/me", headers=[(b"cookie", f"stepwise-{door.port}={key[:30_000]};".encode())]).status_code == 401
     door.studio.access.slowdown.right("127.0.0.1")
 
 
@@ -312,7 +312,6 @@ def test_ones_jobs_and_pictures_are_ones_own(door: Shared) -> None:
             f"/api/jobs/{job['id']}",
             f"/api/jobs/{job['id']}/events",
             f"/api/groups/{job['group']}/events",
-            f"/api/jobs/{job['id']}/shown",
         ):
             assert other.get(path).status_code == 404 and "sailboat" not in other.get(path).text
             unknown = other.get(path.replace(job["id"], "0" * 32).replace(job["group"], "0" * 16))
@@ -326,12 +325,18 @@ def test_ones_jobs_and_pictures_are_ones_own(door: Shared) -> None:
         path = picture(one, done)
         sheet = path.replace(".png", ".steps.jpg")
         assert [client.get(place).status_code for client in (one, door.owner, other) for place in (path, sheet)] == [200] * 4 + [404] * 2
-        assert other.put(f"/api/jobs/{done}/shown", json={"shown": True}).status_code == 404
-        one.put(f"/api/jobs/{done}/shown", json={"shown": True}).raise_for_status()
+        assert other.get(f"/api{path}").status_code == other.put(f"/api{path}", json={"shown": True}).status_code == 404
+        about = one.put(f"/api{path}", json={"shown": True}).raise_for_status().json()
+        assert about["shown"] and about["yours"] and about["by"]["id"] == one.get("/api/me").json()["id"]
+        assert about["recipe"].startswith("#recipe=1&prompt=a%20red%20sailboat&steps=2&")
         assert other.get(path).status_code == other.get(sheet).status_code == other.get(f"/api/jobs/{done}").status_code == 200
-        assert other.put(f"/api/jobs/{done}/shown", json={"shown": False}).status_code == 403
+        assert other.put(f"/api{path}", json={"shown": False}).status_code == 403
         assert other.delete(f"/api/jobs/{done}").status_code == 403
-        assert other.get(f"/api/jobs/{done}/shown").json() == {"id": done, "shown": True, "yours": False}
+        assert other.get(f"/api{path}").json() == about | {"yours": False}
+        assert door.owner.put(f"/api{path}", json={"shown": False}).json()["yours"] and other.get(path).status_code == 404
+        wrong_ones: list[Any] = [{"shown": 1}, {}, {"shown": True, "more": 1}, []]
+        for wrong in wrong_ones:
+            assert one.put(f"/api{path}", json=wrong).status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import pytest
 from tests.fake import frame
 from tests.server.sharing import NAVIGATE, NETWORK, Shared, shared, until
 from tests.server.test_hostile import routes, sent
+from webui.access.shown import Record
 from webui.studio import Studio
 
 DAY = "2026-02-02"
@@ -138,9 +139,8 @@ def door(studio: Studio) -> Iterator[Shared]:
     (day / "passwd.png").symlink_to("/etc/passwd")
     (day / "loop.png").symlink_to(day / "loop.png")
     (outputs / "linked").symlink_to(sibling)
-    studio.access.shown.set("shown", "owner", True)
     for name in [path.name for path in day.iterdir()]:
-        studio.access.shown._register.write(("insert or replace into shown values (?, 'owner', 1, ?)", (f"job {name}", f"{DAY}/{name}")))
+        studio.access.shown.set(f"{DAY}/{name}", Record(f"job {name}", "owner", True))
     with shared(studio) as door:
         door.share()
         yield door

@@ -17,7 +17,10 @@ from webui.people import COLOURS, OWNER, Person, Role, alike, proper_name
 log = logging.getLogger(__name__)
 
 MOST = 2000
-"""Sessions that are kept; the oldest go first."""
+"""Sessions that are kept; the oldest go first, and with their last one people of whom nothing is known any more."""
+
+EACH = 20
+"""Sessions of one person."""
 
 
 class Guests:
@@ -31,7 +34,7 @@ class Guests:
         self._people |= {id: Person(id=id, name=name, colour=colour, role=role) for id, name, colour, role in rows}
         sessions = register.read("select digest, person, ended from sessions order by made")
         self._sessions: dict[str, tuple[str, bool]] = {kept: (person, bool(ended)) for kept, person, ended in sessions}
-        self._open: dict[object, tuple[str, Callable[[], None]]] = {}
+        self._open: dict[object, tuple[str, Callable[[], object]]] = {}
 
     # --- people ---
 
@@ -109,14 +112,20 @@ class Guests:
         value = fresh()
         kept = digest(value)
         with self._lock:
-            oldest = list(self._sessions)[: max(0, len(self._sessions) + 1 - MOST)]
+            old = [one for one, (id, _) in self._sessions.items() if id == person.id][: -EACH + 1]
+            old += [one for one in self._sessions if one not in old][: max(0, len(self._sessions) - len(old) + 1 - MOST)]
+            for one in old:
+                del self._sessions[one]
+            self._sessions[kept] = (person.id, False)
+            here = {id for id, _ in self._sessions.values()} | {OWNER.id}
+            gone = [id for id in self._people if id not in here] if old else []
+            for id in gone:
+                del self._people[id]
             self._try_to_keep(
                 ("insert into sessions (digest, person, made) values (?, ?, ?)", (kept, person.id, time.time())),
-                *(("delete from sessions where digest = ?", (old,)) for old in oldest),
+                *(("delete from sessions where digest = ?", (one,)) for one in old),
+                *(("delete from people where id = ?", (id,)) for id in gone),
             )
-            for old in oldest:
-                del self._sessions[old]
-            self._sessions[kept] = (person.id, False)
         return value
 
     def holder(self, value: str) -> Person | None:
@@ -146,7 +155,7 @@ class Guests:
                 self._sessions[kept] = (self._sessions[kept][0], True)
 
     @contextmanager
-    def told(self, person: Person, stop: Callable[[], None]) -> Iterator[None]:
+    def told(self, person: Person, stop: Callable[[], object]) -> Iterator[None]:
         """While something is told to somebody; `stop` is called, from any thread, when their sessions end."""
         key = object()
         with self._lock:

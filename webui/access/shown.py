@@ -94,6 +94,11 @@ class Shown:
         record = self.of(f"{name.removesuffix('.steps.jpg')}.png" if name.endswith(".steps.jpg") else name)
         return record is not None and (record.shown or record.owner == by.id)
 
+    def latest(self, most: int) -> list[str]:
+        """The pictures that are shown to the team, newest first."""
+        rows = self._register.read("select picture from shown where shown and picture is not null order by rowid desc limit ?", most)
+        return [str(name) for (name,) in rows]
+
     def of(self, picture: str) -> Record | None:
         """What is known of a picture."""
         if picture in self._unwritten:

@@ -9,13 +9,12 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
-from gradio.events import Dependency
 
 from webui.panels import follow
 from webui.panels.adopt import adopted, defaults_of
 from webui.panels.asking import person
 from webui.panels.ideas import ideas, ideas_of
-from webui.panels.opened import link, link_button
+from webui.panels.opened import copies, link_button, settings
 from webui.panels.part import Part
 from webui.panels.parts.model import model
 from webui.panels.parts.prompt import negative, prompt
@@ -60,8 +59,8 @@ def create(studio: Studio) -> None:
     applied = gr.Textbox(chosen.name, visible=False)
     _press(studio, parts, controls, generate)
     compare.click(None, None, None, js="() => stepwise.asking.take(stepwise.create.settings())", **QUIET)
-    arrived = _remember(studio, parts, controls, chips, applied)
-    link(studio, copy, arrived, parts, controls)
+    _remember(studio, parts, controls, chips, applied)
+    copies(copy, controls)
     _adopt(studio, controls, chips, applied)
     for name, button in shapes.items():
         outline = partial(_outline, studio, name)
@@ -90,24 +89,24 @@ def _press(studio: Studio, parts: list[Part], controls: Mapping[str, Component],
     pressed.failure(None, None, None, js="() => stepwise.create.unanswered()", **QUIET)
 
 
-def _remember(
-    studio: Studio, parts: list[Part], controls: Mapping[str, Component], chips: list[Component], applied: Component
-) -> Dependency:
-    """Settings and the running job survive a reload."""
+def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Component], chips: list[Component], applied: Component) -> None:
+    """Settings and the running job survive a reload; those of a link take their place."""
     boxes, ticket = list(controls.values()), gr.JSON(visible=False)
 
     def arrive(request: gr.Request, saved: Any) -> list[Any]:
+        linked, sentence = settings(studio, parts, saved)
         saved = known(studio, saved)
-        chosen = saved.get("model", studio.default_model().name)
-        shown = restored(parts, saved)
+        shown = restored(parts, saved) | linked
         count = saved["count"] if type(saved.get("count")) in (int, float) else gr.skip()
-        return [*shown.values(), count, *ideas_of(studio.models()[chosen], len(chips)), chosen, follow.latest(studio, person(request))]
+        chosen = linked.get("model", saved.get("model", studio.default_model().name))
+        ticket = follow.latest(studio, person(request)) | {"told": sentence}
+        return [*shown.values(), count, *ideas_of(studio.models()[chosen], len(chips)), chosen, ticket]
 
     arrived = remember("create", controls, arrive, [*boxes, *chips, applied, ticket])
     helps = json.dumps({name: help_text(name) for name in Request.model_fields})
-    script = f"(ticket, ...values) => stepwise.create.arrive(ticket, {json.dumps(list(controls))}, values, {helps})"
-    there: Dependency = arrived.then(None, [ticket, *boxes], None, js=script, **QUIET)
-    return there
+    names = json.dumps(list(controls))
+    script = f"(ticket, ...values) => {{ stepwise.create.arrive(ticket, {names}, values, {helps}); stepwise.share.told(ticket); }}"
+    arrived.then(None, [ticket, *boxes], None, js=script, **QUIET)
 
 
 def _adopt(studio: Studio, controls: Mapping[str, Component], chips: list[Component], applied: Component) -> None:

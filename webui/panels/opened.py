@@ -1,4 +1,4 @@
-"""Links to settings: the page opens with those of its address, and a button copies the link to those that it shows."""
+"""Links to settings: the page opens with those of its address; a button copies the link to those that it shows."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
-from gradio.events import Dependency
 
 from webui.engine.samplers import SAMPLERS
 from webui.errors import InvalidRequest
 from webui.panels.part import Part
 from webui.panels.parts.sampling import offer
 from webui.panels.recipe import opened
-from webui.panels.remember import QUIET
 from webui.request import Request
 from webui.studio import Studio
+
+RECIPE = "recipe"
+"""Among what the browser kept, the end of the address that the page was opened with."""
 
 
 def link_button() -> gr.Button:
@@ -25,25 +26,18 @@ def link_button() -> gr.Button:
     return gr.Button("Copy a link to these settings", size="sm", elem_id="recipe-link", elem_classes="chip")
 
 
-def link(studio: Studio, button: gr.Button, arrived: Dependency, parts: list[Part], controls: Mapping[str, Component]) -> None:
-    """Wire the button; and once the page has `arrived`, show the settings of its address in place of what it remembered."""
-    text, told = gr.Textbox(visible=False), gr.JSON(visible=False)
-    boxes = list(controls.values())
+def copies(button: gr.Button, controls: Mapping[str, Component]) -> None:
+    """Wire the button, in the browser alone."""
     fields = json.dumps(list(Request.model_fields))
-    copy = f"(...values) => stepwise.share.recipe({json.dumps(list(controls))}, values, {fields})"
-    button.click(None, boxes, None, js=copy, **QUIET)
-
-    def show(link: str) -> list[Any]:
-        shown, sentence = settings(studio, parts, link) if link else ({}, "")
-        return [*(shown.get(name, gr.skip()) for name in controls), {"told": sentence}]
-
-    # In queue: False would answer before what the page remembered is drawn.
-    taken = arrived.then(show, text, [*boxes, told], js="() => stepwise.share.opened()", queue=False, preprocess=False, **QUIET)
-    taken.then(None, told, None, js="(told) => stepwise.share.told(told)", **QUIET)
+    script = f"(...values) => stepwise.share.recipe({json.dumps(list(controls))}, values, {fields})"
+    button.click(None, list(controls.values()), None, js=script, show_progress="hidden", api_visibility="private")
 
 
-def settings(studio: Studio, parts: list[Part], text: str) -> tuple[dict[str, Any], str]:
-    """Control -> what it shows for a link, and a sentence about what cannot be opened, or nothing."""
+def settings(studio: Studio, parts: list[Part], saved: Any) -> tuple[dict[str, Any], str]:
+    """Control -> what it shows for the link in `saved`, what the browser kept; and a sentence about what cannot be opened, or nothing."""
+    text = saved.get(RECIPE) if isinstance(saved, dict) else None
+    if not isinstance(text, str) or not text:
+        return {}, ""
     try:
         request = opened(text)
     except InvalidRequest as error:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -16,7 +15,8 @@ from webui.access.access import Access
 from webui.people import OWNER, Person
 from webui.server import account, signin
 from webui.server.answer import Header
-from webui.server.head import Refusal, forwarded, local, scheme, values, visit
+from webui.server.cookie import cookie, cookies
+from webui.server.head import Refusal, forwarded, local, values, visit
 
 KEY = "key"
 """The parameter of a link that holds its secret."""
@@ -24,7 +24,6 @@ KEY = "key"
 SIGN_IN = "/sign-in"
 FORM = "application/x-www-form-urlencoded"
 
-COOKIE_SECONDS = 30 * 86400
 UNSTORED = {"cache-control": "no-store"}
 
 NOT_VALID = "This link is not valid, or not any more. Ask the owner of the studio for the new one."
@@ -65,14 +64,14 @@ class Entrance:
         bearer = [value[7:].strip() for value in values(scope, b"authorization") if value[:7].lower() == "bearer "]
         if bearer:
             return Visitor(self._program(scope, bearer[0], here))
-        for value in _cookies(scope):
+        for value in cookies(scope):
             person = self._access.session(value, local=here)
             if person is not None:
                 return Visitor(person)
         if here and not self._strict and not self._shared() and not forwarded(scope) and account.own(scope):
             # A browser is given a session, so that it stays the owner's when the studio is shared.
             owner = self._access.guests.person(OWNER.id)
-            return Visitor(owner, self._session(scope, self._access.guests.begin(owner)) if visit(scope) else ())
+            return Visitor(owner, (cookie(scope, self._access.guests.begin(owner)),) if visit(scope) else ())
         return None
 
     def _program(self, scope: Scope, token: str, here: bool) -> Person:
@@ -120,7 +119,7 @@ class Entrance:
         refusal = refusal or Refusal(401, "sign_in", wrong or SIGN_IN_FIRST)
         if "text/html" not in "".join(values(scope, b"accept")):
             raise refusal
-        waits = any(self._access.waits(value) for value in _cookies(scope))
+        waits = any(self._access.waits(value) for value in cookies(scope))
         text = signin.page(local=local(scope), password=waits, wrong=refusal.message if refusal.wait else wrong)
         # With no referrer at all the browser would not say where its form comes from, and the guard would refuse it.
         headers = {"referrer-policy": "same-origin", "content-security-policy": signin.POLICY, "cache-control": "no-store"}
@@ -130,7 +129,7 @@ class Entrance:
         """The sign-in page's form."""
         if KEY in fields:
             return self._opened(scope, _secret_of(fields[KEY]), "/")
-        waiting = [value for value in _cookies(scope) if self._access.waits(value)]
+        waiting = [value for value in cookies(scope) if self._access.waits(value)]
         if not waiting:
             return self.ask(scope, NOT_VALID)
         # One at a time: a try takes 32 MiB, and whoever sends a hundred at once must find all but the first five slowed down.
@@ -147,7 +146,7 @@ class Entrance:
         """A link was opened."""
         self._not_too_soon(scope)
         here = local(scope)
-        known = [value for value in _cookies(scope) if self._access.guests.former(value)]
+        known = [value for value in cookies(scope) if self._access.guests.former(value)]
         entered = self._access.enter(key, known[0] if known else None, local=here)
         if entered is None:
             if any(self._access.session(value, local=here) for value in known):
@@ -161,37 +160,14 @@ class Entrance:
 
     def _in(self, scope: Scope, session: str, target: str) -> Response:
         response = RedirectResponse(target, 303, UNSTORED)
-        response.raw_headers.extend(self._session(scope, session))
+        response.raw_headers.append(cookie(scope, session))
         return response
-
-    def _session(self, scope: Scope, value: str) -> tuple[Header, ...]:
-        secure = "; Secure" if scheme(scope) == "https" else ""
-        cookie = f"{cookie_name(scope)}={value}; HttpOnly; SameSite=Lax; Path=/; Max-Age={COOKIE_SECONDS}{secure}"
-        return ((b"set-cookie", cookie.encode()),)
 
     def _not_too_soon(self, scope: Scope) -> None:
         # Nobody but this machine's own people reach the owner's listener, and they are never locked out.
         wait = 0.0 if local(scope) else self._access.slowdown.wait(_place(scope))
         if wait > 0:
             raise Refusal(429, "too_soon", f"Too many wrong tries from your device. Try again in {int(wait) + 1} s.", wait)
-
-
-def cookie_name(scope: Scope) -> str:
-    """With the port in it: browsers send a host's cookies to all its ports."""
-    return f"stepwise-{(scope.get('server') or ('', 0))[1]}"
-
-
-def _cookies(scope: Scope) -> Iterator[str]:
-    """Values of the studio's cookie; more than one if somebody planted one for another path."""
-    name = cookie_name(scope)
-    for header in values(scope, b"cookie"):
-        for pair in header.split(";"):
-            try:
-                found = SimpleCookie(pair).get(name)
-            except CookieError:
-                continue
-            if found is not None:
-                yield found.value
 
 
 def _place(scope: Scope) -> str:

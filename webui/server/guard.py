@@ -72,8 +72,18 @@ class Guard:
         headers = [(name, value) for name, value in scope["headers"] if not name.startswith((*FORGED, b"cookie", b"authorization"))]
         answer = Answer(send, visitor.headers)
         loop = asyncio.get_running_loop()
-        task = asyncio.ensure_future(self._run({**scope, "headers": headers, "person": person}, receive, answer))
-        with self._guests.told(person, lambda: loop.call_soon_threadsafe(task.cancel)):
+        task: asyncio.Future[None] | None = None
+
+        def stop() -> None:
+            if task is not None:
+                task.cancel()
+
+        with self._guests.told(person, lambda: loop.call_soon_threadsafe(stop)):
+            # Once more, now that nothing is missed: the body may have taken its time, and the session may have ended meanwhile.
+            if not person.owns and self._entrance.visitor(scope) is None:
+                await refuse(scope, send, Refusal(401, "sign_in", SIGN_IN_FIRST))
+                return
+            task = asyncio.ensure_future(self._run({**scope, "headers": headers, "person": person}, receive, answer))
             try:
                 await task
             except asyncio.CancelledError:

@@ -46,6 +46,7 @@ class Lan:
         self._serve: Serve | None = None
         self._listeners: dict[str, Listener] = {}
         self._watch: asyncio.Task[None] | None = None
+        self._opening = asyncio.Lock()
         self.first = ""
         """The address to hand out."""
         self.fingerprint = ""
@@ -90,9 +91,10 @@ class Lan:
         """
         if self._serve is None:
             raise UserError("This studio cannot be shared from here. Start it with the command webui.")
-        if not self.open:
-            await self._listen()
-            self._watch = asyncio.get_running_loop().create_task(self._follow())
+        async with self._opening:
+            if not self.open:
+                await self._listen()
+                self._watch = asyncio.get_running_loop().create_task(self._follow())
 
     def stop(self) -> None:
         """Share no longer; who is connected is cut off at once."""

@@ -23,6 +23,9 @@ from webui.studio import Studio
 
 T = TypeVar("T", bound=BaseModel)
 
+SHOWN = 24
+"""Pictures in one answer about what is shown to the team."""
+
 OWNERS = "Only the owner of the studio does that."
 
 
@@ -118,6 +121,11 @@ def sharing(studio: Studio, lan: Lan) -> APIRouter:
         """New links. All guests are signed out at once, and come in again with the new one."""
         access.renew(by)
         return _state(studio, lan, by)
+
+    @routes.get("/shown")
+    def shown() -> dict[str, Any]:
+        """The pictures that were shown to the team last, newest first."""
+        return {"pictures": studio.shown(SHOWN)}
 
     @routes.get("/pictures/{day}/{name}")
     def about(day: str, name: str, by: By) -> dict[str, Any]:

@@ -249,5 +249,5 @@ stepwise.create = (() => {
   }, true);
   stepwise.keys.name("create", () => at("#generate").click(), () => { if (feed.running() || pressing) stop(); });
 
-  return { follow, unanswered, arrive, remember: form.remember, kept: form.kept, settings: form.settings };
+  return { follow, unanswered, arrive, remember: form.remember, kept: () => stepwise.share.kept(form.kept()), settings: form.settings };
 })();

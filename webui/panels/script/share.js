@@ -48,14 +48,15 @@ stepwise.share = (() => {
 
   // --- links to settings ---
 
-  const opened = () => [recipeLink];
+  // What the browser kept of the last visit, with the link that the page was opened with now.
+  const kept = (settings) => (recipeLink ? { ...settings, recipe: recipeLink } : settings);
 
-  function told({ told: sentence }) {
+  function told(ticket) {
+    const sentence = ticket && ticket.told;
     if (!sentence) return;
-    const line = at("#status-text");
-    line.textContent = sentence;
-    line.classList.add("error");
-    at("#announcement").textContent = sentence;
+    const notice = make("section", { id: "notice", aria: { role: "alert" } }, make("p", { textContent: sentence }));
+    notice.append(make("button", { type: "button", className: "plain", textContent: "Close", onclick: () => notice.remove() }));
+    at("#masthead").after(notice);
   }
 
   function recipe(names, values, fields) {
@@ -157,12 +158,13 @@ stepwise.share = (() => {
   async function draw() {
     const place = at("#share");
     if (!place || !me) return;
-    const [{ value: people }, owned] = await Promise.all([ask("/api/people"), me.role === "owner" ? ask("/api/share") : {}]);
+    const [{ value: people }, { value: pictures }, owned] = await Promise.all([ask("/api/people"), ask("/api/shown"), me.role === "owner" ? ask("/api/share") : {}]);
     state = owned.value || null;
     const typing = place.contains(document.activeElement) && document.activeElement.matches("input[type=text], input[type=password]");
     if (typing) return;
     const everybody = present((people && people.people) || []);
-    const columns = state ? [[network(), rules(), everybody], [...(state.on ? [links()] : []), myself()]] : [[myself()], [everybody]];
+    const wall = team((pictures && pictures.pictures) || []);
+    const columns = state ? [[network(), rules(), everybody], [...(state.on ? [links()] : []), myself(), wall]] : [[wall], [myself(), everybody]];
     place.replaceChildren(...columns.map((column) => make("div", {}, ...column)));
   }
 
@@ -249,6 +251,23 @@ stepwise.share = (() => {
     return part("people-here", "People", make("ul", { className: "people" }, ...rows));
   }
 
+  function team(names) {
+    const pictures = names.map((name) => {
+      const link = make("a", { href: `/pictures/${name}`, target: "_blank", rel: "noopener" }, make("img", { src: `/pictures/${name}`, loading: "lazy", alt: "" }));
+      // What it is called and whose it is, once somebody looks at it.
+      link.onpointerenter = link.onfocus = async () => {
+        link.onpointerenter = link.onfocus = null;
+        const { value } = await ask(`/api/pictures/${name}`);
+        if (!value) return;
+        const prompt = value.recipe ? new URLSearchParams(value.recipe.slice(1)).get("prompt") : "";
+        link.title = [prompt, value.by && `by ${value.by.name}`].filter(Boolean).join(", ");
+      };
+      link.setAttribute("aria-label", name.split("/").pop());
+      return link;
+    });
+    return part("team", "Shown to the team", pictures.length ? make("div", { className: "wall" }, ...pictures) : words("Nothing yet. Under a finished picture, Private turns into Shown to the team.", "note"));
+  }
+
   // --- when ---
 
   // A tab's content is not in the page until the tab has been opened.
@@ -269,5 +288,5 @@ stepwise.share = (() => {
   }
   begin();
 
-  return { opened, told, recipe };
+  return { kept, told, recipe };
 })();
