@@ -389,6 +389,7 @@ class Studio:
                 job.attempts += 1
                 self._started(job)
                 self._running[job.id] = job
+                self.rates.enter(job.id)
                 self._worker.submit(job.id, job.request)
             self._foretell()
 

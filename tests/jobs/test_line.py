@@ -166,8 +166,14 @@ def test_a_suspect_can_be_cancelled() -> None:
 # --- models ---
 
 
-def play(line: Line, room: Room, seconds: float, ask: Callable[[float], None] = lambda now: None) -> list[tuple[float, Job]]:
-    """Everything that starts, and when; each picture takes a second."""
+def play(
+    line: Line,
+    room: Room,
+    seconds: float,
+    ask: Callable[[float], None] = lambda now: None,
+    takes: Callable[[], float] = lambda: 1.0,
+) -> list[tuple[float, Job]]:
+    """Everything that starts, and when; a picture takes so many seconds."""
     started: list[tuple[float, Job]] = []
     running: list[tuple[float, Job]] = []
     now = 0.0
@@ -175,7 +181,7 @@ def play(line: Line, room: Room, seconds: float, ask: Callable[[float], None] = 
         ask(now)
         running = [(end, one) for end, one in running if end > now]
         while taken := line.take([one for _, one in running], room, now):
-            running.append((now + 1, taken))
+            running.append((now + takes(), taken))
             started.append((now, taken))
             assert len({one.request.model for _, one in running}) <= room.models, "more models at once than fit"
         now += 0.5
@@ -224,6 +230,15 @@ def test_three_models_where_two_fit() -> None:
     for who in ("ann", "bob", "cleo"):
         times = [0.0] + [now for now, one in started if one.owner == who] + [10 * PATIENCE]
         assert max(later - sooner for sooner, later in pairwise(times)) <= PATIENCE + 3
+
+
+def test_a_third_model_gets_in_though_pictures_of_the_two_that_fit_are_always_running() -> None:
+    line, chance = Line(), random.Random(0)
+    queue(line, "ann", 500, "a")
+    queue(line, "bob", 500, "b")
+    queue(line, "cleo", 1, "c")
+    starts = [now for now, one in play(line, Room(12, 2), 60, takes=lambda: chance.uniform(1, 3)) if one.owner == "cleo"]
+    assert starts and PATIENCE <= starts[0] <= PATIENCE + 4
 
 
 def test_one_persons_alternating_models_are_grouped() -> None:

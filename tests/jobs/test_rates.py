@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webui.events import Interrupted, Rendered, Started, Step
+from webui.events import Interrupted, Rendered, Started, Step, Waiting
 from webui.jobs.rates import Rates, about
 from webui.request import Defaults, Request, Resolved
 
@@ -35,6 +35,20 @@ def test_a_picture_is_its_steps_and_its_decoding() -> None:
     assert rates.step(request()) == pytest.approx(0.1)
     assert rates.picture(request(steps=20)) == pytest.approx(2.5)
     assert rates.picture(request(), done=9) == pytest.approx(0.6)
+
+
+def test_what_comes_before_the_first_step_counts_but_not_a_models_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates, clock = Rates(), [100.0]
+    monkeypatch.setattr("webui.jobs.rates.time.monotonic", lambda: clock[0])
+    for job, seconds, loading in (("a", 60, True), ("b", 0.8, False), ("c", 0.8, False)):
+        rates.enter(job)
+        rates.enter("beside it")
+        if loading:
+            rates.hear(job, request(), Waiting(reason="The model is being loaded."), 2)
+        clock[0] += seconds
+        play(rates, job, request(), step=0.1, together=2)
+    assert rates.picture(request(), 2) == pytest.approx(10 * 0.05 + 0.4)
+    assert rates.picture(request(), 2, done=4) == pytest.approx(6 * 0.05)
 
 
 def test_pictures_side_by_side_add_up_to_the_clock() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from webui.events import Event, Rendered, Started, Step
+from webui.events import ENDS, Event, Rendered, Started, Step, Waiting
 from webui.request import Resolved
 
 SAMPLES = 64
@@ -44,14 +45,22 @@ class Rates:
     """Listens to every job and remembers how long its steps took. Safe between threads.
 
     Jobs that run together share the engine, one step each per round. So a step's share is the time since the job's last step, divided by
-    how many jobs were running: the shares of a round's steps add up to the round, and sums of shares are seconds on the clock.
+    how many jobs were running: the shares of a round's steps add up to the round, and sums of shares are seconds on the clock. What comes
+    before the first step and after the last one is shared in the same way.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._entered: dict[str, float] = {}
         self._at: dict[str, float] = {}
+        self._before: dict[Kind, deque[float]] = defaultdict(lambda: deque(maxlen=SAMPLES))
         self._steps: dict[tuple[Kind, int], deque[float]] = defaultdict(lambda: deque(maxlen=SAMPLES))
         self._rest: dict[Kind, deque[float]] = defaultdict(lambda: deque(maxlen=SAMPLES))
+
+    def enter(self, job: str) -> None:
+        """A job is handed to the engine."""
+        with self._lock:
+            self._entered[job] = time.monotonic()
 
     def hear(self, job: str, request: Resolved, event: Event, together: int) -> None:
         """Something happened to a job while `together` jobs were running, itself included."""
@@ -59,12 +68,17 @@ class Rates:
         with self._lock:
             if isinstance(event, Started):
                 self._at[job] = 0.0
+                if job in self._entered:
+                    self._before[kind].append((time.monotonic() - self._entered.pop(job)) / together)
             elif isinstance(event, Step | Rendered) and job in self._at:
                 share = max(0.0, event.seconds - self._at[job]) / together
                 self._at[job] = event.seconds
                 (self._steps[kind, together] if isinstance(event, Step) else self._rest[kind]).append(share)
-            if not isinstance(event, Started | Step):
+            elif isinstance(event, Waiting):
+                self._entered.clear()  # a model is being loaded, which holds everybody up: how long pictures take is not seen by it
+            if isinstance(event, (Rendered, *ENDS)):
                 self._at.pop(job, None)
+                self._entered.pop(job, None)
 
     def step(self, request: Resolved, together: int = 1) -> float | None:
         """Seconds of the engine for one step of this request while `together` jobs run; `None` until its model has been measured.
@@ -85,7 +99,11 @@ class Rates:
         The seconds of several pictures add up to the time on the clock that all of them take, side by side or one after another.
         """
         step = self.step(request, together)
-        return None if step is None else step * (request.steps - done) + self._decoding(Kind.of(request))
+        if step is None:
+            return None
+        kind = Kind.of(request)
+        encoding = 0.0 if done else self._share(self._before, kind)
+        return encoding + step * (request.steps - done) + self._share(self._rest, kind)
 
     def known(self, model: str) -> dict[tuple[Kind, int], float]:
         """What is known of a model: seconds per kind and jobs together, and, for 0 jobs together, from the last step to the picture."""
@@ -101,10 +119,10 @@ class Rates:
                 samples = self._steps[kind, together] if together else self._rest[kind]
                 samples.extend([seconds] * ENOUGH)
 
-    def _decoding(self, kind: Kind) -> float:
-        """Seconds from the last step to the picture."""
+    def _share(self, of: dict[Kind, deque[float]], kind: Kind) -> float:
+        """Seconds before the first step, or after the last one; 0 where that was not measured."""
         with self._lock:
-            known = {other: samples for other, samples in self._rest.items() if other.model == kind.model and samples}
+            known = {other: samples for other, samples in of.items() if other.model == kind.model and samples}
             if not known:
                 return 0.0
             nearest = min(known, key=lambda other: abs(other.width * other.height - kind.width * kind.height))
