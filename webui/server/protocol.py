@@ -7,6 +7,8 @@ import asyncio
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from webui.server.account import CONNECTION
+
 HEAD_SECONDS = 15.0
 BODY_SECONDS = 120.0
 
@@ -22,6 +24,7 @@ class DeadlineProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.app_state = {**self.app_state, CONNECTION: {}}
         self._watch()
 
     def data_received(self, data: bytes) -> None:
