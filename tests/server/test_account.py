@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Scope
 
 from tests.server.sharing import NAVIGATE, Shared, shared
 from webui.server import account
@@ -103,3 +104,18 @@ def test_what_the_systems_table_says_counts(
     assert not account.own({**scope, "client": ("127.0.0.1", 3)}) and not account.own({})
     monkeypatch.setattr(account, "TABLES", (tmp_path / "none", tmp_path / "none6"))
     assert account.own(scope), "a system that does not tell"
+
+
+def test_the_system_is_asked_once_for_each_connection(door: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    answer = account._own
+
+    def counted(scope: Scope) -> bool:
+        asked.append(scope["client"])
+        return answer(scope)
+
+    monkeypatch.setattr(account, "_own", counted)
+    for _ in range(2):
+        with httpx.Client(base_url=door.owner.base_url, timeout=60) as fresh:
+            assert [fresh.get("/api/me").json()["role"] for _ in range(5)] == ["owner"] * 5
+    assert len(asked) == len(set(asked)) == 2

@@ -289,6 +289,9 @@ def test_what_is_the_owners_is_no_guests(door: Shared, role: str, method: str, p
 
 def test_who_only_looks_makes_nothing_even_by_a_raw_call_of_the_pages_function(door: Shared) -> None:
     with door.guest("viewer") as looker, door.guest() as maker:
+        files = {"files": ("a.png", b"x")}
+        assert looker.post("/gradio_api/upload", files=files).status_code == 403
+        assert maker.post("/gradio_api/upload", files=files).status_code == 200
         assert looker.post("/api/jobs", json=SHORT).json()["error"]["message"].startswith("Your link lets you look")
         for client, made in ((looker, False), (maker, True)):
             page = client.get("/config").json()

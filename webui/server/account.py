@@ -18,30 +18,40 @@ MAPPED = "0000000000000000FFFF0000" if sys.byteorder == "little" else "000000000
 
 ROOT = 0
 
+CONNECTION = "connection"
+"""In an ASGI scope's state: what is found out about a connection once, and holds for all its requests."""
+
 
 def own(scope: Scope) -> bool:
     """Whether the other end of a loopback connection belongs to this account, or to the machine's administrator.
 
     True where the system does not tell: on macOS and Windows every account of the machine counts as its owner's.
     """
+    # The system's table takes milliseconds to read.
+    known: dict[str, bool] = scope.get("state", {}).get(CONNECTION, {})
+    if "own" not in known:
+        known["own"] = _own(scope)
+    return known["own"]
+
+
+def _own(scope: Scope) -> bool:
     if not TABLES[0].exists():
         return True
     client, server = scope.get("client"), scope.get("server")
     if not client or not server:
         return False
-    ends = [_hex(*client), _hex(*server)]
-    for table, prefix in zip(TABLES, ("", MAPPED), strict=True):
-        wanted = [prefix + end for end in ends]
-        for row in _rows(table):
+    ends = f"{_hex(*client)} {_hex(*server)} "
+    for table, ours in zip(TABLES, (ends, " ".join(MAPPED + end for end in ends.split()) + " "), strict=True):
+        row = next((line for line in _lines(table) if ours in line), "").split()
+        if len(row) > 9:
             # An end whose program has let it go has no inode, and its account says nothing any more.
-            if row[1:3] == wanted and row[3] == ESTABLISHED and row[9] != "0":
-                return int(row[7]) in (os.getuid(), ROOT)
+            return row[3] == ESTABLISHED and row[9] != "0" and int(row[7]) in (os.getuid(), ROOT)
     return False
 
 
-def _rows(table: Path) -> list[list[str]]:
+def _lines(table: Path) -> list[str]:
     try:
-        return [row for line in table.read_text().splitlines()[1:] if len(row := line.split()) > 9]
+        return table.read_text().splitlines()
     except OSError:
         return []
 

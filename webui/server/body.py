@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from starlette.types import Message, Receive, Scope
 
-from webui.server.head import Refusal, values
+from webui.server.head import UPLOADS, Refusal, values
 
 BODY_LIMIT = 1_000_000
 """Bytes of a body."""
 
 UPLOAD_LIMIT = 20_000_000
-UPLOADS = "/gradio_api/upload"
 
 
 class ClientGone(Exception):

@@ -39,7 +39,7 @@ class Guard:
             visitor = await self._visitor(scope, receive, send)
             if visitor is None:
                 return
-            used(scope)
+            used(scope, visitor.person)
             if scope["type"] == "http":
                 receive = await bounded(scope, receive)
         except Refusal as refusal:

@@ -10,8 +10,12 @@ from urllib.parse import unquote
 
 from starlette.types import Scope
 
+from webui.people import Person
+
 LOOPBACK = "127.0.0.1"
 """Where the owner's listener is; every other address of this machine is the network's."""
+
+UPLOADS = "/gradio_api/upload"
 
 FORBIDDEN = ("/file=http", "/proxy=")
 """Gradio would fetch addresses for whoever asks."""
@@ -51,8 +55,8 @@ def admit(scope: Scope, hosts: Container[str]) -> None:
         raise Refusal(403, "origin", "This request comes from another website.")
 
 
-def used(scope: Scope) -> None:
-    """Check that a path, asked for by somebody who may come in, is one that the studio has.
+def used(scope: Scope, person: Person) -> None:
+    """Check that a path, asked for by somebody who may come in, is one that the studio has, and has for them.
 
     Raises:
         Refusal: it is not.
@@ -62,6 +66,8 @@ def used(scope: Scope) -> None:
         raise Refusal(403, "path", "The studio fetches nothing from elsewhere.")
     if scope["path"].startswith(UNUSED):
         raise Refusal(404, "not_found", "There is no such page.")
+    if scope["path"].startswith(UPLOADS) and not person.makes:
+        raise Refusal(403, "not_allowed", "Your link lets you look, not send files.")
 
 
 def visit(scope: Scope) -> bool:

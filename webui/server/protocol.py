@@ -8,6 +8,8 @@ import socket
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from webui.server.account import CONNECTION
+
 HEAD_SECONDS = 15.0
 BODY_SECONDS = 120.0
 
@@ -29,6 +31,7 @@ class DeadlineProtocol(H11Protocol):
         line = transport.get_extra_info("socket")
         if line is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+        self.app_state = {**self.app_state, CONNECTION: {}}
         self._watch()
 
     def data_received(self, data: bytes) -> None:

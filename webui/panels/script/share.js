@@ -119,7 +119,7 @@ stepwise.share = (() => {
     const kept = JSON.parse(localStorage.getItem(ME) || "null");
     if (kept && (await name(kept.name, kept.colour)) === null) return;
     if (at("#welcome")) return;
-    const welcome = make("section", { id: "welcome", aria: { label: "Your name" } }, make("p", { textContent: "What shall the others call you?" }), naming(() => welcome.remove()));
+    const welcome = make("section", { id: "welcome", aria: { label: "Your name" } }, make("p", { textContent: "What shall the others call you?" }), naming(() => {}));
     at("#masthead").after(welcome);
   }
 
@@ -130,6 +130,7 @@ stepwise.share = (() => {
     localStorage.setItem(ME, JSON.stringify({ name: value.name, colour: value.colour }));
     me = { ...me, ...value };
     badge();
+    at("#welcome")?.remove();
     return null;
   }
 
