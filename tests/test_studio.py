@@ -12,11 +12,12 @@ from PIL import Image
 from tests.fake import FakeWorker
 from webui.errors import InvalidRequest, ModelError, NotFound, StorageError, UserError
 from webui.events import Cancelled, Failed, Finished, Interrupted, Waiting
+from webui.jobs.job import ATTEMPTS
 from webui.jobs.keeper import HELD_WORDS
 from webui.request import Request
 from webui.settings import Settings
 from webui.store.store import Store
-from webui.studio import ATTEMPTS, BATCH_LIMIT, Studio
+from webui.studio import BATCH_LIMIT, Studio
 
 PROMPT = Request(prompt="a red sailboat", steps=4, model="fake")
 
