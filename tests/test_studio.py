@@ -12,12 +12,13 @@ from PIL import Image
 from tests.fake import ANN, BOB, FakeWorker
 from webui.errors import InvalidRequest, ModelError, NotAllowed, NotFound, StorageError, UserError
 from webui.events import Cancelled, Failed, Finished, Interrupted, Waiting
+from webui.jobs.job import ATTEMPTS
 from webui.jobs.keeper import HELD_WORDS
 from webui.people import OWNER
 from webui.request import Request
 from webui.settings import Settings
 from webui.store.store import Store
-from webui.studio import ATTEMPTS, BATCH_LIMIT, Studio
+from webui.studio import BATCH_LIMIT, Studio
 
 PROMPT = Request(prompt="a red sailboat", steps=4, model="fake")
 

@@ -13,8 +13,9 @@ from tests.comparisons.test_comparisons import comparison
 from tests.tiny import write_pipeline
 from webui.comparisons.curves import curves
 from webui.events import Failed, Finished, Step
+from webui.people import OWNER
 from webui.settings import Settings
-from webui.studio import OWNER, Studio
+from webui.studio import Studio
 from webui.workers.local import LocalWorker
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -93,7 +94,12 @@ def test_a_journal_that_cannot_be_written_says_what_to_do(file: Path) -> None:
     journal = Journal(file)
     journal.add([one := job("1")])
     journal._db.execute("pragma query_only = on")
-    for write in (lambda: journal.add([job("2")]), lambda: journal.started(one), lambda: journal.ended(one, Cancelled())):
+    writes: list[Callable[[], None]] = [
+        lambda: journal.add([job("2")]),
+        lambda: journal.started(one),
+        lambda: journal.ended(one, Cancelled()),
+    ]
+    for write in writes:
         with pytest.raises(StorageError, match="read-only drive"):
             write()
     journal._db.execute("pragma query_only = off")
