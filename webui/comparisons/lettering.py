@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import partial
@@ -85,8 +86,8 @@ def _lines(text: str, width: int, font: Font) -> Iterator[str]:
         yield line
 
 
-def _length(font: Font, line: str, letters: int) -> float:
-    return font.getlength(line[:letters])
+def _length(font: Font, line: str, letters: int) -> int:
+    return math.ceil(font.getlength(line[:letters]))
 
 
 def _punctuation(letter: str) -> bool:
