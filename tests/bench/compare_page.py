@@ -29,21 +29,22 @@ CELLS, EDGE = 8, 160
 LINK = 500_000
 """Bytes per second of the slow link."""
 
-LOOK = """(frames) => new Promise((done) => {
+LOOK = """([frames, pace]) => new Promise((done) => {
     const ages = [], shown = new Map();
     const look = () => {
         const jobs = stepwise.comparison.jobs();
         jobs.forEach((job, number) => {
             const picture = document.querySelector(`#compare-cell-${number} .frame img`);
-            if (job.kind !== 'step' || !picture || !picture.complete || picture.src !== job.frames[job.i - 1]) return;
-            if (shown.get(number) === job.i) return;
-            shown.set(number, job.i);
-            ages.push(Date.now() - 1000 * job.seconds);
+            const i = picture && picture.complete ? job.frames.lastIndexOf(picture.src) + 1 : 0;
+            if (job.kind !== 'step' || !i || shown.get(number) === i) return;
+            shown.set(number, i);
+            ages.push(Date.now() - 1000 * (job.seconds - (job.i - i) * pace));
         });
         if (jobs.every((job) => job.i >= frames || job.kind === 'cancelled')) done(ages); else requestAnimationFrame(look);
     };
     look();
 })"""
+"""How old each frame is, in milliseconds, when it is first seen; steps are `pace` seconds apart."""
 
 
 def frames(count: int) -> list[bytes]:
@@ -160,7 +161,7 @@ def scene(name: str, open_page: Callable[[str], Page], pace: float, steps: int, 
             {"request": {"prompt": "a"}, "axes": axes},
         )
         page.wait_for_selector("#compare-cell-7 img")
-        ages = sorted(page.evaluate(LOOK, steps))
+        ages = sorted(page.evaluate(LOOK, [steps, pace]))
         took = time.monotonic() - began
         print(
             f"{name}: {100 * (busy(process.pid) - used) / took:.0f} % of a core in the front ({100 * idle:.0f} % idle), newest frame "

@@ -23,6 +23,9 @@ MOST_FRAMES = 16
 BUSY_FRAMES = 4
 """Frames in one message to a link that is slower than the news: few, so that they are there soon."""
 
+BUSY = 2.0
+"""Seconds for which a link that was slow once counts as slow: its buffers take some messages quickly even so."""
+
 QUIET = 15.0
 """Seconds without news after which the connection is tried, to notice that nobody listens any more."""
 
@@ -49,20 +52,20 @@ async def feed(studio: Studio, jobs: Sequence[Job], start: int = 0) -> AsyncIter
     readers = [asyncio.create_task(_read(studio, number, job, start, news)) for number, job in enumerate(jobs)]
     older: deque[tuple[int, Step]] = deque()
     turns: dict[int, int] = {}
-    clock = asyncio.get_running_loop().time
+    clock, busy_until = asyncio.get_running_loop().time, 0.0
     try:
         reading = len(readers)
         while reading or older:
             asked = clock()
             # A comment comes back when the link has taken what was sent before it: what is chosen after that is the newest there is.
             yield ":\n\n"
-            busy = clock() - asked > PACE
+            busy_until = clock() + BUSY if clock() - asked > PACE else busy_until
             batch = await _gather(news, wait=not older)
             if batch is None:
                 yield ": still here\n\n"
                 continue
             reading -= batch.count(None)
-            events, room = _newest(batch, older, turns if busy else None)
+            events, room = _newest(batch, older, turns if clock() < busy_until else None)
             if events:
                 yield _message("events", events)
             if older and room:

@@ -60,6 +60,7 @@ stepwise.compare = (() => {
     set(answer.value);
     if (overSteps()) curve.load();
     shelf.refresh();
+    at("#compare-estimate").click(); // this run has taught something about the machine
     draw();
   }
 

@@ -64,7 +64,7 @@ stepwise.comparison = (() => {
       const base = jobOf(cells()[state.a]);
       if (job.picture && base.picture) {
         const source = `/api/comparisons/${state.shown.id}/difference.png?a=${state.a}&b=${number}`;
-        return { source, there: false, caption: `difference from ${label(cells()[state.a])}`, sentence };
+        return { source, there: false, caption: "difference from A", sentence };
       }
     }
     const k = state.position === null ? job.n : stepOf(job.n);
