@@ -27,11 +27,14 @@ ACCENT = gr.themes.Color(
 
 STYLES = ("page.css", "compare.css", "share.css")
 SCRIPTS = (
-    "base.js", "feed.js", "tabs.js", "masthead.js", "keys.js", "form.js", "create.js",
+    "base.js", "feed.js", "tabs.js", "masthead.js", "queue.js", "keys.js", "form.js", "create.js",
     "compare/state.js", "compare/sheet.js", "compare/lens.js", "compare/time.js", "compare/look.js", "compare/curve.js", "compare/shelf.js",
     "compare/asking.js", "compare/compare.js", "compare/hands.js", "share.js", "arrive.js",
 )  # fmt: skip
 """In the order in which they are loaded: each uses only what stands before it."""
+
+MASTHEAD = """<header id="masthead"><h1>Stepwise</h1><span id="engine-state"></span>
+<details id="queue" hidden><summary></summary><p role="status"></p><ol></ol></details></header>"""
 
 SYSTEM = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 
@@ -40,7 +43,7 @@ def build(studio: Studio) -> gr.Blocks:
     """The whole page over one studio."""
     page = gr.Blocks(title="Stepwise", analytics_enabled=False, fill_width=True)
     with page:
-        gr.HTML('<header id="masthead"><h1>Stepwise</h1><span id="engine-state"></span></header>', padding=False)
+        gr.HTML(MASTHEAD, padding=False)
         with gr.Tabs(elem_id="tabs"):
             for name, panel in PANELS.items():
                 with gr.Tab(name, id=name.lower()):

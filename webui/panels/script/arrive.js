@@ -7,5 +7,6 @@ stepwise.arrive = (() => {
     if (awaited.size) return;
     stepwise.tabs.arrive();
     stepwise.watchEngine();
+    stepwise.watchQueue();
   };
 })();

@@ -209,9 +209,12 @@ stepwise.create = (() => {
     const { request } = job;
     say(at("#status-detail"), stepwise.recipe(request));
     const line = at("#status-file");
-    if (line.dataset.shown === String(job.picture)) return;
-    line.dataset.shown = job.picture;
+    // While the disk refuses a finished picture, it is kept in memory and can be had from there.
+    const shown = job.picture || (job.download ? "held" : "none");
+    if (line.dataset.shown === shown) return;
+    line.dataset.shown = shown;
     line.replaceChildren();
+    if (job.download && !job.picture) line.append(make("a", { href: `/api/jobs/${job.id}/picture`, download: "", textContent: "Download" }));
     if (!job.picture) return;
     const [href, name] = [`/pictures/${job.picture}`, job.picture.split("/").pop()];
     const compare = make("button", { type: "button", className: "link", textContent: "Compare", title: "Compare step counts from this picture's noise", onclick: () => stepwise.asking.take(request) });

@@ -78,7 +78,7 @@
         Object.assign(job, { i: event.i, n: event.n, seconds: event.seconds });
         keep(job, event);
       } else if (event.kind === "finished") Object.assign(job, { picture: event.picture, seconds: event.seconds, reason: null });
-      else job.reason = event.reason || event.message || null;
+      else Object.assign(job, { reason: event.reason || event.message || null, download: event.download || false });
     }
 
     function keep(job, event) {
