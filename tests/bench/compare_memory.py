@@ -9,17 +9,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench.engine_timing import PROMPT, models
 from webui.comparison import Axis, Comparison
 from webui.comparisons import takeaway
 from webui.comparisons.comparisons import Compared
 from webui.comparisons.curves import curves
 from webui.events import Finished, Step
 from webui.request import Request
-from webui.settings import Settings
+from webui.settings import Settings, builtin_models
 from webui.studio import OWNER, Studio
 from webui.workers.local import LocalWorker
 
+PROMPT = "a red sailboat on a calm sea at sunset"
 ROUNDS = 20
 COUNTS = (2, 4, 8, 12)
 
@@ -57,7 +57,7 @@ def take_away(studio: Studio, compared: Compared) -> None:
 def main() -> None:
     """Print a row per comparison."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(models=models(), outputs=Path(folder), device="cpu")
+        settings = Settings(models=builtin_models(), outputs=Path(folder), device="cpu")
         worker = LocalWorker([settings.models], "cpu", "fast")
         studio = Studio(settings, worker)
         studio.start()

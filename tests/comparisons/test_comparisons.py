@@ -373,7 +373,7 @@ def test_a_curve_waits_for_its_pictures_and_wants_steps(settings: Settings) -> N
 def test_there_is_a_curve_per_row_or_per_column_each_judged_by_its_sampler(studio: Studio) -> None:
     steps, sampler = ("steps", (2, 4, 8)), ("sampler", ("Euler", "Euler a"))
     for axes in ((steps, sampler), (sampler, steps)):
-        compared = studio.comparisons.begin(comparison(*axes), OWNER)  # type: ignore[arg-type]
+        compared = studio.comparisons.begin(comparison(*axes), OWNER)
         finished(compared)
         euler, ancestral = curves(compared, studio.picture)
         assert (euler.head, ancestral.head) == ("Euler", "Euler a")

@@ -78,7 +78,7 @@ def _lines(text: str, width: int, font: Font) -> Iterator[str]:
         line = word
         while line and font.getlength(line) > width:
             # A word wider than the line, or a script without spaces.
-            fits = max(1, bisect_right(range(1, len(line) + 1), width, key=partial(_length, font, line)))
+            fits = max(1, bisect_right(range(1, len(line) + 1), float(width), key=partial(_length, font, line)))
             yield line[:fits]
             line = line[fits:]
     if line:
