@@ -1,5 +1,5 @@
-"""Sheets to look at: `python -m recipe.gallery MODEL FOLDER`. Every style by subject; steps; guidance; and 64 pictures whose captions are in
-a file beside them, so that somebody can say first what they show.
+"""Sheets to look at: `python -m recipe.gallery MODEL FOLDER`. Every style by subject; steps; guidance; and 64 pictures whose captions are
+in a file beside them, so that somebody can say first what they show.
 """
 
 from __future__ import annotations
