@@ -19,7 +19,7 @@ from torch import Tensor
 from .data import open_pictures
 from .render import render
 from .scene import draw_scene
-from .trainer import Trainer, launch
+from .trainer import Trainer, launch, learners
 
 CROP = 128
 
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
-    launch(train, given.processes, given.folder, given.pictures, given.steps, given.batch)
+    launch(train, learners(given.processes), given.folder, given.pictures, given.steps, given.batch)
 
 
 if __name__ == "__main__":

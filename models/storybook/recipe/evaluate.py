@@ -68,7 +68,7 @@ def adherence(bench: Bench) -> None:
         ceiling = right(bench.probe, [render(scene) for scene in scenes], scenes, bench.world)
         made = paint(bench.pipe, [caption(scene, words, ()) for scene in scenes], bench.size)
         reached = right(bench.probe, made, scenes, bench.world)
-        shares = [a / b for a, b in zip(reached, ceiling, strict=True)]
+        shares = [a / max(b, 1e-9) for a, b in zip(reached, ceiling, strict=True)]
         for name, row in (("renders", ceiling), ("painted", reached), ("share", shares)):
             print(f"{group + ', ' + name:20}", *(f"{share:10.3f}" for share in row), flush=True)
 

@@ -49,6 +49,11 @@ def machine() -> tuple[torch.device, torch.dtype]:
     return torch.device("cpu"), torch.bfloat16 if native else torch.float32
 
 
+def learners(processes: int) -> int:
+    """How many processes share the learning: one, if there is a GPU to do it."""
+    return 1 if torch.cuda.is_available() else processes
+
+
 class Trainer:
     """Optimises `model` in place, on the machine's best device. AdamW (Loshchilov & Hutter 2019), EMA of the weights. The rate stays as it
     is after a warm-up, so that a run can be continued for as long as there is time, and falls to zero over the last `fade` steps."""

@@ -25,7 +25,7 @@ from .pipeline import alphas, assemble
 from .scene import draw_scene
 from .sheets import paint, sheet
 from .text import tokens_of
-from .trainer import Trainer, launch
+from .trainer import Trainer, launch, learners
 
 MIDDLE, SPREAD = 0.8, 1.3
 """Mean and deviation of log sigma while training, after Karras et al. 2022 (latents have deviation 1)."""
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--continue-from", default=None, help="in FOLDER: a checkpoint, or the folder unet")
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
-    launch(train, given.processes, given)
+    launch(train, learners(given.processes), given)
 
 
 if __name__ == "__main__":
