@@ -62,7 +62,7 @@ def sheet(pictures: Sequence[Picture], columns: Sequence[str] | int, file: Path,
             write(page, name, left + k * cell + 3, 12)
     for k, name in enumerate(rows):
         write(page, name, 3, top + k * cell + cell // 2)
-    cv2.imwrite(str(file), page[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    cv2.imwrite(str(file), page[..., ::-1])
 
 
 def write(page: Picture, text: str, x: int, y: int) -> None:

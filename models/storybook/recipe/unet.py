@@ -72,7 +72,8 @@ def averaged(trainer: Trainer) -> UNet2DConditionModel:
 
 def timesteps(n: int, alphas: Tensor, chance: torch.Generator) -> Tensor:
     """(n,) timesteps, stratified; mostly where shapes are decided: log sigma is normal. The loss is even in v: with min-SNR weights
-    (Hang et al. 2023) a sample at log sigma 2 counted a fiftieth, but it is there, at 1 to 4, that naming another subject changes the error most."""
+    (Hang et al. 2023) a sample at log sigma 2 counted a fiftieth, but it is there, at 1 to 4, that naming another
+    subject changes the error most."""
     even = (torch.randperm(n, generator=chance) + torch.rand(n, generator=chance)) / n
     log_sigma = ((1 - alphas) / alphas).log() / 2
     shaped = torch.searchsorted(log_sigma, MIDDLE + SPREAD * torch.special.ndtri(even)).clamp(max=999)
