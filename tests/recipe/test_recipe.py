@@ -70,6 +70,38 @@ def test_held_out_combinations_are_a_tenth_and_never_trained() -> None:
     assert all(world.held_out(one.subject, one.colour, one.background) for one in fresh)
 
 
+def test_two_subjects_stand_in_one_scene_and_in_its_caption() -> None:
+    scene, captions, world = part("scene"), part("captions"), part("world")
+    drawn = [scene.draw_scene(seed, "full") for seed in range(400)]
+    pairs = [one for one in drawn if one.second]
+    assert 0.1 < len(pairs) / len(drawn) < 0.25 and not any(one.second for one in map(scene.draw_scene, range(50)))
+    for one in pairs:
+        assert one.count == 1 and one.second != one.subject
+        assert not world.held_out(one.second, one.second_colour, one.background)
+        words = captions.caption(one, random.Random(0), ())
+        assert one.second_colour in words and " and " in words
+    alone = pairs[0]._replace(second="", second_colour="")
+    both, one = (part("render").render_marked(each)[1] for each in (pairs[0], alone))
+    assert both[:, :128].any() and both[:, 128:].any() and one.any() and one[:, :8].max() == 0
+
+
+def test_what_is_left_out_of_a_caption_is_not_in_it() -> None:
+    scene = part("scene").draw_scene(5)
+    for name, words in (("style", part("captions").STYLES[scene.style]), ("background", part("captions").PLACES[scene.background])):
+        said = [part("captions").caption(scene, random.Random(k), (name,)) for k in range(20)]
+        assert not any(word in text for word in words for text in said)
+        assert all(any(word in part("captions").caption(scene, random.Random(k), ()) for word in words) for k in range(20))
+
+
+def test_marks_cover_what_the_colour_changes() -> None:
+    """Where the subject's colour shows, the picture's own labels say that the subject is."""
+    scene = part("scene").Scene(3, "house", "red", 1, "meadow", "day", "clear", "flat")
+    red, mask = part("render").render_marked(scene)
+    blue = part("render").render(scene._replace(colour="blue"))
+    changed = np.abs(red.astype(int) - blue).sum(2) > 60
+    assert (mask[changed] > 0).all() and 0.05 < (mask > 127).mean() < 0.5
+
+
 def test_every_word_of_a_caption_is_one_token_and_fits_the_window() -> None:
     tokenizer, chance = part("text").build_tokenizer(), random.Random(0)
     for seed in range(400):
@@ -79,7 +111,7 @@ def test_every_word_of_a_caption_is_one_token_and_fits_the_window() -> None:
         assert len(ids) - 2 == len(text.replace(",", " ,").split()), text
 
 
-def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path) -> None:
+def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     work, model = tmp_path / "work", tmp_path / "storybook"
     stage("data", work, "--pictures", 24)
     stage("text", work, "--steps", 2)
@@ -87,7 +119,7 @@ def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path) -> N
     stage("encode", work, "--pictures", 24, "--size", 128, "--processes", 1)
     common = ("--pictures", 24, "--batch", 2, "--processes", 1)
     stage("unet", work, "--steps", 1, *common)
-    stage("unet", work, "--steps", 3, *common)
+    stage("unet", work, "--steps", 3, "--fade", 2, *common)
     stage("export", work, "--to", model)
 
     import torch
@@ -102,6 +134,20 @@ def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path) -> N
     pipe.set_progress_bar_config(disable=True)
     picture = pipe("a red sailboat", num_inference_steps=1, width=64, height=64, output_type="np").images[0]
     assert picture.shape == (64, 64, 3) and np.isfinite(picture).all()
+
+    more = tmp_path / "more"
+    stage("adopt", model, more)
+    stage("encode", more, "--pictures", 24, "--size", 128, "--processes", 1)
+    stage("unet", more, "--steps", 1, *common, "--continue-from", "unet")
+    before, after = (torch.load(folder / "unet128.pt", weights_only=True)["ema"] for folder in (work, more))
+    far = [float((a - b).abs().max()) for a, b in zip(before, after, strict=True)]
+    assert 0 < max(far) < 0.01, "it went on from the exported weights"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(part("probe"), "LESSONS", 64)
+        stage("evaluate", model, work, "--only", "autoencoder", "adherence", "diversity", "--pictures", 4, "--size", 64)
+    said = capsys.readouterr().out
+    assert "dB on 48 fresh" in said and "held out, painted" in said and "diversity" in said
 
 
 def test_the_model_that_ships_paints_in_plain_diffusers() -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from .data import open_pictures
 from .render import render
 from .scene import draw_scene
-from .trainer import Trainer, launch
+from .trainer import Trainer, launch, learners
 
 CROP = 128
 
@@ -52,11 +52,10 @@ def batch(pictures: np.memmap, size: int, chance: np.random.Generator) -> Tensor
 
 
 def loss_of(vae: AutoencoderTiny, x: Tensor, noise: float) -> Tensor:
-    x16 = x.to(torch.bfloat16).to(memory_format=torch.channels_last)
-    z = vae.encoder(x16).float()
+    z = vae.encoder(x.to(vae.dtype).contiguous(memory_format=torch.channels_last)).float()
     pull = (z.mean((0, 2, 3)) ** 2 + (z.std((0, 2, 3)) - 1) ** 2).mean()
-    noisy = z + noise * torch.rand(len(z), 1, 1, 1) * torch.randn_like(z)
-    y = vae.decoder(noisy.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)).float()
+    noisy = z + noise * torch.rand(len(z), 1, 1, 1, device=z.device) * torch.randn_like(z)
+    y = vae.decoder(noisy.to(vae.dtype).contiguous(memory_format=torch.channels_last)).float()
     edges = (y.diff(dim=2) - x.diff(dim=2)).abs().mean() + (y.diff(dim=3) - x.diff(dim=3)).abs().mean()
     return F.l1_loss(y, x) + 2 * F.mse_loss(y, x) + 0.5 * edges + 0.02 * pull
 
@@ -85,17 +84,19 @@ def train(rank: int, world: int, folder: Path, pictures: int, steps: int, size: 
     for module in vae.modules():  # residual branches start small
         if hasattr(module, "conv") and isinstance(module.conv, torch.nn.Sequential):
             module.conv[-1].weight.data.mul_(0.3)
-    trainer = Trainer(vae, folder / "autoencoder.pt", rate=1e-3, steps=steps, warmup=100, decay=0.998, rank=rank, world=world)
-    data, chance = open_pictures(folder, pictures), np.random.default_rng(1000 * trainer.step + rank)
+    file = folder / "autoencoder.pt"
+    trainer = Trainer(vae, file, rate=1e-3, steps=steps, fade=steps, decay=0.998, rank=rank, world=world)
+    data = open_pictures(folder, pictures)
     while not trainer.done:
-        trainer.learn(loss_of(vae, batch(data, size, chance), 0.05))
+        torch.manual_seed(2 * trainer.step + rank)
+        x = batch(data, size, np.random.default_rng((trainer.step, rank))).to(trainer.device)
+        trainer.learn(loss_of(vae, x, 0.05))
+        trainer.keep()
         if trainer.step % 100 == 0:
             trainer.log(size)
-        if trainer.step % 500 == 0 or trainer.done:
-            trainer.save()
-            if rank == 0:
-                with torch.no_grad():
-                    print(f"step {trainer.step} psnr {psnr(averaged(trainer), range(10**8, 10**8 + 16)):.2f} dB", flush=True)
+        if rank == 0 and trainer.step % 500 == 0:
+            with torch.no_grad():
+                print(f"step {trainer.step} psnr {psnr(averaged(trainer), range(10**8, 10**8 + 16)):.2f} dB", flush=True)
     if rank == 0:
         averaged(trainer).save_pretrained(folder / "vae")
 
@@ -108,7 +109,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
-    launch(train, given.processes, given.folder, given.pictures, given.steps, given.batch)
+    launch(train, learners(given.processes), given.folder, given.pictures, given.steps, given.batch)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 
 from .scene import Scene
 
@@ -51,26 +52,37 @@ FILLERS = ("a picture of", "a painting of", "an image of", "beautiful", "cute", 
 ENDINGS = ("highly detailed", "beautiful", "masterpiece", "high quality")
 
 
-def caption(scene: Scene, chance: random.Random) -> str:
-    """One of the many ways to say what the scene shows."""
-    noun = chance.choice(NOUNS.get(scene.subject, (scene.subject,)))
-    colour = "" if chance.random() < 0.08 else scene.colour
-    if scene.count == 1:
-        article = "" if chance.random() < 0.15 else "an" if (colour or noun)[0] in "aeiou" else "a"
-        thing = f"{article} {colour} {noun}"
-    else:
-        thing = f"{chance.choice(NUMBERS[scene.count])} {colour} {PLURALS.get(noun, noun + 's')}"
-    place = chance.choice(PLACES[scene.background]) if chance.random() > 0.1 else ""
+def thing(subject: str, colour: str, count: int, chance: random.Random) -> str:
+    """One to three of a subject, in words."""
+    noun = chance.choice(NOUNS.get(subject, (subject,)))
+    if count > 1:
+        return f"{chance.choice(NUMBERS[count])} {colour} {PLURALS.get(noun, noun + 's')}"
+    article = "" if chance.random() < 0.15 else "an" if (colour or noun)[0] in "aeiou" else "a"
+    return f"{article} {colour} {noun}"
+
+
+DROPPED = {"colour": 0.08, "background": 0.1, "time": 0.1, "weather": 0.08, "style": 0.08}
+"""How often a caption leaves a thing out."""
+
+
+def caption(scene: Scene, chance: random.Random, without: Collection[str] | None = None) -> str:
+    """One of the many ways to say what the scene shows. `without` names what is left out, among `DROPPED`; by chance if it is None."""
+    if without is None:
+        without = {name for name, share in DROPPED.items() if chance.random() < share}
+    text = thing(scene.subject, "" if "colour" in without else scene.colour, scene.count, chance)
+    if scene.second:
+        text += f" and {thing(scene.second, '' if 'colour' in without else scene.second_colour, 1, chance)}"
+    place = "" if "background" in without else chance.choice(PLACES[scene.background])
     rest = [
-        chance.choice(TIMES[scene.time]) if chance.random() > 0.1 else "",
-        chance.choice(WEATHERS[scene.weather]) if chance.random() > 0.08 else "",
+        "" if "time" in without else chance.choice(TIMES[scene.time]),
+        "" if "weather" in without else chance.choice(WEATHERS[scene.weather]),
     ]
     chance.shuffle(rest)
-    words = [thing, place, *rest] if chance.random() < 0.8 else [thing, *rest, place]
+    words = [text, place, *rest] if chance.random() < 0.8 else [text, *rest, place]
     text = chance.choice((" ", ", ")).join(word for word in words if word)
     if chance.random() < 0.12:
         text = f"{chance.choice(FILLERS)} {text}"
-    if chance.random() > 0.08:
+    if "style" not in without:
         style = chance.choice(STYLES[scene.style])
         text = chance.choice(
             (f"{style}, {text}", f"{text}, {style}", f"{text}, {style} style", f"{text} in {style} style", f"{style} {text}")
@@ -83,7 +95,7 @@ def caption(scene: Scene, chance: random.Random) -> str:
 def vocabulary() -> set[str]:
     """Every word that a caption can have."""
     texts = [word for table in (NOUNS, PLACES, TIMES, WEATHERS, STYLES, NUMBERS) for words in table.values() for word in words]
-    texts += [*FILLERS, *ENDINGS, *PLURALS.values(), "a an in style and ,"]
+    texts += [*FILLERS, *ENDINGS, *PLURALS.values(), "a an and in style ,"]
     from .world import COLOURS, SUBJECTS
 
     nouns = [noun for subject in SUBJECTS for noun in NOUNS.get(subject, (subject,))]

@@ -1,43 +1,65 @@
-"""Encodes the rendered pictures once: `python -m recipe.encode FOLDER --size 128`. Writes float16 (count, 4, size/8, size/8)."""
+"""Renders scenes and encodes them at once: `python -m recipe.encode FOLDER --pictures 80000 --size 128`.
+
+Only the latents are kept, float16 (count, 4, size/8, size/8), with the share of each that subjects cover, uint8 (count, size/8, size/8):
+far smaller than the pictures, so that there can be more of them. What is already encoded is not done again.
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 
-from .data import open_pictures
+from .render import render_marked
+from .scene import draw_scene
+from .sheets import shrink
 from .trainer import launch
 
+BLOCK = 32
 
-def open_latents(folder: Path, count: int, size: int, mode: str = "r") -> np.memmap:
+
+def on_disk(file: Path, kind: type[np.generic], shape: tuple[int, ...], *, write: bool = False) -> np.memmap:
+    """An array in a file; made of zeros if it is to be written and is not there."""
+    return np.memmap(file, kind, ("r+" if file.exists() else "w+") if write else "r", shape=shape)
+
+
+def open_latents(folder: Path, count: int, size: int, *, write: bool = False) -> np.memmap:
     """(count, 4, size/8, size/8) float16 on disk."""
-    return np.memmap(folder / f"latents{size}.f16", np.float16, mode, shape=(count, 4, size // 8, size // 8))
+    return on_disk(folder / f"latents{size}.f16", np.float16, (count, 4, size // 8, size // 8), write=write)
 
 
-def encode(rank: int, world: int, folder: Path, count: int, size: int) -> None:
-    vae = AutoencoderTiny.from_pretrained(folder / "vae").eval().to(torch.bfloat16).to(memory_format=torch.channels_last)
-    pictures, latents = open_pictures(folder, count), open_latents(folder, count, size, "r+")
-    for first in range(rank * 32, count, world * 32):
-        part = [cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA) for picture in pictures[first : first + 32]]
-        x = torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).float() / 127.5 - 1
+def open_cover(folder: Path, count: int, size: int, *, write: bool = False) -> np.memmap:
+    """(count, size/8, size/8) uint8 on disk: 255 where a subject fills the latent's place."""
+    return on_disk(folder / f"cover{size}.u8", np.uint8, (count, size // 8, size // 8), write=write)
+
+
+def encode(rank: int, processes: int, folder: Path, count: int, size: int, world: str) -> None:
+    vae = AutoencoderTiny.from_pretrained(folder / "vae").eval().to(memory_format=torch.channels_last)
+    latents, cover = open_latents(folder, count, size, write=True), open_cover(folder, count, size, write=True)
+    for first in range(rank * BLOCK, count, processes * BLOCK):
+        if latents[min(first + BLOCK, count) - 1].any():
+            continue
+        drawn = [render_marked(draw_scene(seed, world)) for seed in range(first, min(first + BLOCK, count))]
+        x = torch.from_numpy(np.stack([shrink(picture, size) for picture, _ in drawn])).permute(0, 3, 1, 2).float() / 127.5 - 1
+        cover[first : first + BLOCK] = np.stack([shrink(mask, size // 8) for _, mask in drawn])
         with torch.no_grad():
-            latents[first : first + 32] = vae.encoder(x.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)).float().numpy()
+            latents[first : first + BLOCK] = vae.encoder(x.contiguous(memory_format=torch.channels_last)).numpy()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--pictures", type=int, default=40000)
+    parser.add_argument("--pictures", type=int, default=80000)
     parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--world", default="small")
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
-    open_latents(given.folder, given.pictures, given.size, "w+").flush()
-    launch(encode, given.processes, given.folder, given.pictures, given.size)
+    for opened in (open_latents, open_cover):
+        opened(given.folder, given.pictures, given.size, write=True).flush()
+    launch(encode, given.processes, given.folder, given.pictures, given.size, given.world)
 
 
 if __name__ == "__main__":

@@ -1,127 +1,171 @@
-"""Measures a model folder: `python -m recipe.evaluate MODEL WORK --pictures 96`.
+"""Measures a model folder: `python -m recipe.evaluate MODEL WORK --pictures 1024`, or `--only adherence steps ...` for some of it.
 
-A probe classifier, trained on true renders at 80 px, says what generated pictures show; its accuracy on fresh true renders stands beside
-each figure: that is the ceiling. It flatters (it reads colour blobs), so sheets are written too, to be looked at.
+What a picture shows is told by a probe classifier; its accuracy on fresh true renders stands beside each figure: that is the ceiling.
+Prompts say everything that is counted. All seeds are fixed. Sheets to look at are written by `recipe.gallery`.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-import cv2
+import diffusers
 import numpy as np
 import torch
-import torch.nn.functional as F
-from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
-from torch import Tensor, nn
+from diffusers import StableDiffusionPipeline
+
+from webui.engine.samplers import SAMPLERS
 
 from .autoencoder import psnr
-from .captions import caption
-from .data import open_pictures
-from .export import sheet
+from .captions import DROPPED, STYLES, WEATHERS, caption
+from .cost import cost
+from .pens import Picture
+from .probe import Probe, guesses, right, trained_probe
 from .render import render
-from .scene import Scene, draw_scene, labels
+from .scene import Scene, draw_scene, label_sizes
+from .sheets import paint, shrink
 from .world import BACKGROUNDS, COLOURS, TIMES, WORLDS
 
-NAMES = ("subject", "colour", "count", "background", "time", "weather", "style")
-SIDE = 80
-STEPS, GUIDANCE = 20, 4.0
+FRESH = 10**8
+"""Seeds from here on are never trained on."""
 
 
-class Probe(nn.Module):
-    """A small CNN with one head for each label."""
+class Bench(NamedTuple):
+    """What every measurement needs."""
 
-    def __init__(self, sizes: tuple[int, ...]) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for before, after in ((3, 32), (32, 64), (64, 128), (128, 128)):
-            layers += [nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after), nn.ReLU()]
-        self.body = nn.Sequential(*layers, nn.Flatten())
-        self.heads = nn.ModuleList(nn.Linear(128 * 25, size) for size in sizes)
+    pipe: StableDiffusionPipeline
+    probe: Probe
+    world: str
+    size: int
+    pictures: int
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        features = F.dropout(self.body(x), 0.3, self.training)
-        return [head(features) for head in self.heads]
+    def scenes(self, count: int, *, fresh: bool = False, at: int = 0) -> list[Scene]:
+        return [draw_scene(FRESH + at + k, self.world, fresh=fresh) for k in range(count)]
 
-
-def inputs(pictures: list[np.ndarray]) -> Tensor:
-    """(n, 3, 80, 80) in [-1, 1]."""
-    small = np.stack([cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture in pictures])
-    return torch.from_numpy(small).permute(0, 3, 1, 2).float() / 127.5 - 1
+    def classes(self, name: str) -> tuple[str, ...]:
+        limits = WORLDS[self.world]
+        return {
+            "colour": tuple(COLOURS), "background": BACKGROUNDS, "time": TIMES, "weather": limits.weathers, "style": limits.styles,
+        }[name]  # fmt: skip
 
 
-def trained_probe(work: Path, count: int, world: str, sizes: tuple[int, ...]) -> Probe:
-    """The probe, trained once and kept in `work`."""
-    torch.manual_seed(0)
-    probe, file = Probe(sizes), work / "probe.pt"
-    if file.exists():
-        probe.load_state_dict(torch.load(file, weights_only=True))
-        return probe.eval()
-    pictures = open_pictures(work, count)
-    x = inputs([pictures[k] for k in range(8000)])
-    truth = torch.tensor([labels(draw_scene(k, world), world) for k in range(8000)])
-    optimiser = torch.optim.AdamW(probe.parameters(), lr=1e-3)
-    for _ in range(5):
-        for rows in torch.randperm(len(x)).split(64):
-            loss = sum((F.cross_entropy(guess, truth[rows, k]) for k, guess in enumerate(probe(x[rows]))), torch.zeros(()))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-    torch.save(probe.state_dict(), file)
-    return probe.eval()
+def autoencoder(bench: Bench) -> None:
+    """PSNR on fresh 256 px renders, over all and for each style."""
+    print(f"autoencoder {psnr(bench.pipe.vae, range(FRESH, FRESH + 48)):.2f} dB on 48 fresh 256 px renders")
+    for style in bench.classes("style"):
+        print(f"  {style} {psnr(bench.pipe.vae, range(FRESH, FRESH + 16), style):.2f} dB on 16")
 
 
-def accuracy(probe: Probe, pictures: list[np.ndarray], scenes: list[Scene], world: str) -> list[float]:
-    """Share of right guesses for each label."""
-    truth = torch.tensor([labels(scene, world) for scene in scenes])
-    with torch.no_grad():
-        guesses = probe(inputs(pictures))
-    return [(guess.argmax(1) == truth[:, k]).float().mean().item() for k, guess in enumerate(guesses)]
+def adherence(bench: Bench) -> None:
+    """Whether pictures show what the prompt says, on combinations seen and held out."""
+    print(f"adherence, {bench.pictures // 2} pictures a group; renders, painted, painted / renders")
+    print(" " * 20, *(f"{name:>10}" for name in label_sizes(bench.world)))
+    for fresh, group in ((False, "seen"), (True, "held out")):
+        scenes, words = bench.scenes(bench.pictures // 2, fresh=fresh), random.Random(0)
+        ceiling = right(bench.probe, [render(scene) for scene in scenes], scenes, bench.world)
+        made = paint(bench.pipe, [caption(scene, words, ()) for scene in scenes], bench.size)
+        reached = right(bench.probe, made, scenes, bench.world)
+        shares = [a / max(b, 1e-9) for a, b in zip(reached, ceiling, strict=True)]
+        for name, row in (("renders", ceiling), ("painted", reached), ("share", shares)):
+            print(f"{group + ', ' + name:20}", *(f"{share:10.3f}" for share in row), flush=True)
 
 
-def paint(pipe: StableDiffusionPipeline, prompts: list[str], size: int, negative: str = "") -> list[np.ndarray]:
-    """One picture for each prompt, from seeds 0, 1, ..."""
-    pictures: list[np.ndarray] = []
-    for first in range(0, len(prompts), 8):
-        part = prompts[first : first + 8]
-        seeds = [torch.Generator().manual_seed(first + k) for k in range(len(part))]
-        out = pipe(
-            part, negative_prompt=[negative] * len(part), num_inference_steps=STEPS, guidance_scale=GUIDANCE,
-            width=size, height=size, generator=seeds, output_type="np",
-        ).images  # fmt: skip
-        pictures += [(picture * 255).round().astype(np.uint8) for picture in out]
-    return pictures
+def open_prompts(bench: Bench, name: str, count: int) -> list[str]:
+    """Prompts that say everything but one thing."""
+    return [caption(scene, random.Random(k), (name,)) for k, scene in enumerate(bench.scenes(count, at=10**6))]
+
+
+def shares(bench: Bench, pictures: list[Picture], name: str) -> np.ndarray:
+    """How often each class of a label is seen."""
+    sizes = label_sizes(bench.world)
+    seen = guesses(bench.probe, pictures)[:, list(sizes).index(name)]
+    return np.bincount(seen.numpy(), minlength=sizes[name]) / len(pictures)
+
+
+def negative(bench: Bench) -> None:
+    """How often a style, weather or colour is seen where the prompt leaves it open, without and with a negative prompt that names it."""
+    count = max(4, bench.pictures // 16)
+    for name in ("style", "weather", "colour"):
+        prompts = open_prompts(bench, name, count)
+        before = shares(bench, paint(bench.pipe, prompts, bench.size), name)
+        for k in np.argsort(-before)[:4]:  # the commonest: what is rare anyway cannot be halved measurably
+            word = bench.classes(name)[k]
+            said = {"style": STYLES, "weather": WEATHERS}.get(name, {}).get(word, (word,))[-1]
+            after = shares(bench, paint(bench.pipe, prompts, bench.size, negative=said), name)[k]
+            print(f"negative prompt {said!r}: {name} {word} {before[k]:.2f} -> {after:.2f} of {count}", flush=True)
+
+
+def bias(bench: Bench) -> None:
+    """What is painted when a prompt leaves something open."""
+    count = max(4, bench.pictures // 8)
+    for name in DROPPED:
+        found = shares(bench, paint(bench.pipe, open_prompts(bench, name, count), bench.size), name)
+        parts = ", ".join(f"{word} {share:.2f}" for word, share in zip(bench.classes(name), found, strict=True))
+        print(f"{name} left open: {parts}", flush=True)
+
+
+def distance(a: Picture, b: Picture) -> float:
+    """Root mean square difference in [0, 1], of pictures shrunk to 64 px."""
+    return float(np.sqrt(np.mean((shrink(a, 64) / 255.0 - shrink(b, 64) / 255.0) ** 2)))
+
+
+def steps(bench: Bench) -> None:
+    """Distance to the picture of 50 steps: it must fall, for every sampler that settles."""
+    prompts = [caption(scene, random.Random(0), ()) for scene in bench.scenes(max(2, bench.pictures // 16), at=2 * 10**6)]
+    for name, row in SAMPLERS.items():
+        if row.converges:
+            scheduler = getattr(diffusers, row.scheduler).from_config(bench.pipe.scheduler.config, **row.options)
+            last = paint(bench.pipe, prompts, bench.size, steps=50, scheduler=scheduler)
+            far = []
+            for count in (max(4, row.min_steps), 8, 16, 32):
+                made = paint(bench.pipe, prompts, bench.size, steps=count, scheduler=scheduler)
+                far.append(float(np.mean([distance(a, b) for a, b in zip(made, last, strict=True)])))
+            falls = "falls" if sorted(far, reverse=True) == far else "DOES NOT FALL"
+            print(f"steps {name:10}", *(f"{value:.4f}" for value in far), falls, flush=True)
+
+
+def diversity(bench: Bench) -> None:
+    """Mean distance between 16 seeds of one prompt, beside that between true renders of the same caption."""
+    found = []
+    for k, scene in enumerate(bench.scenes(max(1, bench.pictures // 128), at=3 * 10**6)):
+        made = paint(bench.pipe, [caption(scene, random.Random(k), ())] * 16, bench.size)
+        true = [render(scene._replace(seed=seed)) for seed in range(FRESH, FRESH + 16)]
+        found.append([np.mean([distance(a, b) for i, a in enumerate(group) for b in group[:i]]) for group in (made, true)])
+    painted, rendered = np.mean(found, 0)
+    print(f"diversity {painted:.3f} painted, {rendered:.3f} rendered: {painted / rendered:.2f} over {len(found)} prompts")
+
+
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "autoencoder": autoencoder,
+    "adherence": adherence,
+    "negative": negative,
+    "bias": bias,
+    "steps": steps,
+    "diversity": diversity,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--pictures", type=int, default=96)
-    parser.add_argument("--rendered", type=int, default=40000)
-    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("work", type=Path, help="where the probe is kept")
+    parser.add_argument("--only", nargs="*", choices=[*PARTS, "cost"], default=[*PARTS, "cost"])
+    parser.add_argument("--pictures", type=int, default=1024, help="for adherence; the other parts take a fixed share of it")
+    parser.add_argument("--size", type=int, default=None, help="the model's own if not given")
     parser.add_argument("--world", default="small")
     given = parser.parse_args()
-    limits = WORLDS[given.world]
-    sizes = (len(limits.subjects), len(COLOURS), 3, len(BACKGROUNDS), len(TIMES), len(limits.weathers), len(limits.styles))
-    probe = trained_probe(given.work, given.rendered, given.world, sizes)
+    given.work.mkdir(parents=True, exist_ok=True)
+    if "cost" in given.only:
+        print(cost(given.model), flush=True)
     pipe = StableDiffusionPipeline.from_pretrained(given.model, torch_dtype=torch.float32, safety_checker=None, local_files_only=True)
-    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
-    pipe.set_progress_bar_config(disable=True)
-    print(f"autoencoder {psnr(pipe.vae, range(10**8, 10**8 + 48)):.2f} dB on 48 fresh 256 px renders")
-    for style in limits.styles:
-        print(f"  {style} {psnr(pipe.vae, range(10**8, 10**8 + 16), style):.2f} dB")
-    print(" " * 20, *(f"{name:>10}" for name in NAMES))
-    words = random.Random(0)
-    for fresh, group in ((False, "seen"), (True, "held out")):
-        scenes = [draw_scene(10**8 + k, given.world, fresh=fresh) for k in range(given.pictures)]
-        true = [render(scene) for scene in scenes]
-        made = paint(pipe, [caption(scene, words) for scene in scenes], given.size)
-        for name, pictures in ((f"{group}, renders", true), (f"{group}, generated", made)):
-            print(f"{name:20}", *(f"{share:10.3f}" for share in accuracy(probe, pictures, scenes, given.world)), flush=True)
-        sheet(made, 8, given.work / f"sheet-{group.replace(' ', '-')}.png")
+    probe = trained_probe(given.work, given.world) if set(given.only) - {"autoencoder", "cost", "steps", "diversity"} else None
+    bench = Bench(pipe, probe, given.world, given.size or pipe.unet.config.sample_size * 8, given.pictures)
+    for name in given.only:
+        if name in PARTS:
+            PARTS[name](bench)
 
 
 if __name__ == "__main__":

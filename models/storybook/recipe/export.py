@@ -10,18 +10,15 @@ import argparse
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
 
+from .pipeline import assemble
 from .render import render
 from .scene import draw_scene
-from .unet import BETAS
 from .world import BACKGROUNDS, COLOURS, TIMES, WORLDS
 
 SCALE = 4
@@ -70,26 +67,6 @@ def card(world: str, size: int) -> dict[str, object]:
     return {"title": "Storybook", "summary": summary, "licence": "Apache-2.0", **defaults, "ideas": IDEAS, "vocabulary": vocabulary}
 
 
-def assemble(folder: Path, size: int) -> StableDiffusionPipeline:
-    """The pipeline of the trained parts, float32; `size` is its native width and height in pixels."""
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
-    unet.register_to_config(sample_size=size // 8)
-    # Trailing spacing starts where hardly any signal is left: very dark and very light pictures need it (Lin et al. 2024).
-    scheduler = DDIMScheduler(
-        **BETAS, prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1, timestep_spacing="trailing"
-    )
-    return StableDiffusionPipeline(
-        vae=AutoencoderTiny.from_pretrained(folder / "vae"),
-        text_encoder=CLIPTextModel.from_pretrained(folder / "text_encoder"),
-        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-        unet=unet,
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-
-
 def say_float32(config: Path) -> None:
     """Transformers opens a model in the dtype that its configuration names, diffusers in float32: opened without a dtype, halves would meet
     floats and the first prompt would fail. A dtype that is asked for still wins."""
@@ -106,14 +83,6 @@ def export(folder: Path, to: Path, world: str, size: int) -> None:
     (to / "card.json").write_text(json.dumps(card(world, size), indent=2) + "\n")
     total = sum(file.stat().st_size for file in to.rglob("*.safetensors"))
     print(f"{total / 1e6:.1f} MB of weights in {to}")
-
-
-def sheet(pictures: list[np.ndarray], columns: int, file: Path, cell: int = 128) -> None:
-    """Pictures in a grid, shrunk, as one JPEG or PNG."""
-    small = [cv2.resize(picture, (cell, cell), interpolation=cv2.INTER_AREA) for picture in pictures]
-    small += [np.zeros_like(small[0])] * (-len(small) % columns)
-    grid = np.concatenate([np.concatenate(small[at : at + columns], 1) for at in range(0, len(small), columns)])
-    cv2.imwrite(str(file), grid[..., ::-1])
 
 
 def main() -> None:

@@ -191,33 +191,26 @@ def ground(pen: Pen, scene: Scene, chance: random.Random, horizon: float) -> Non
 
 
 def subjects(pen: Pen, scene: Scene, chance: random.Random, horizon: float) -> None:
-    low, high = {1: (0.5, 0.62), 2: (0.38, 0.44), 3: (0.28, 0.32)}[scene.count]
-    middles = {1: [chance.uniform(104, 152)], 2: [72, 184], 3: [50, 128, 206]}[scene.count]
-    for middle in middles:
+    things = [(scene.subject, scene.colour)] * scene.count
+    if scene.second:
+        things = [(scene.subject, scene.colour), (scene.second, scene.second_colour)]
+        chance.shuffle(things)
+    low, high = {1: (0.5, 0.62), 2: (0.38, 0.44), 3: (0.28, 0.32)}[len(things)]
+    middles = {1: [chance.uniform(104, 152)], 2: [72, 184], 3: [50, 128, 206]}[len(things)]
+    for middle, (subject, colour) in zip(middles, things, strict=True):
         size = chance.uniform(low, high) * SIZE
-        if scene.background == "sky" or scene.subject in ALOFT:
+        if scene.background == "sky" or subject in ALOFT:
             foot = min(SIZE - 12, chance.uniform(0.44, 0.56) * SIZE + size / 2)
-        elif scene.background == "sea" and scene.subject == "fish":
+        elif scene.background == "sea" and subject == "fish":
             foot = chance.uniform(horizon + size * 0.55, SIZE + size * 0.08) - 6
+        elif subject in AFLOAT:
+            foot = max(horizon + 38, size + 14) + chance.uniform(0, 16)
         else:
-            foot = (
-                chance.uniform(max(horizon + 30, size + 12), 236)
-                if scene.subject not in AFLOAT
-                else max(horizon + 38, size + 14) + chance.uniform(0, 16)
-            )
-        if scene.subject == "lighthouse" and scene.background == "sea":
-            pen.fill(
-                hill(
-                    [
-                        (middle - size * 0.5, SIZE + 8),
-                        (middle - size * 0.26, foot - 4),
-                        (middle + size * 0.26, foot - 4),
-                        (middle + size * 0.5, SIZE + 8),
-                    ]
-                ),
-                (104, 98, 100),
-            )
-        DRAW[scene.subject](Brush(pen, middle + chance.uniform(-6, 6), foot, size, flip=chance.random() < 0.5), COLOURS[scene.colour])
+            foot = chance.uniform(max(horizon + 30, size + 12), 236)
+        if subject == "lighthouse" and scene.background == "sea":
+            rock = [(-0.5, SIZE + 8), (-0.26, foot - 4), (0.26, foot - 4), (0.5, SIZE + 8)]
+            pen.fill(hill([(middle + x * size, y) for x, y in rock]), (104, 98, 100))
+        DRAW[subject](Brush(pen, middle + chance.uniform(-6, 6), foot, size, flip=chance.random() < 0.5), COLOURS[colour])
 
 
 def haze(picture: Picture, scene: Scene, depth: np.ndarray) -> Picture:
@@ -246,6 +239,11 @@ def weather(picture: Picture, scene: Scene, chance: random.Random, horizon: floa
 
 def render(scene: Scene) -> Picture:
     """The picture of a scene; the same scene gives the same picture."""
+    return render_marked(scene)[0]
+
+
+def render_marked(scene: Scene) -> tuple[Picture, np.ndarray]:
+    """The picture, and where its subjects are: (256, 256) uint8, 255 where one covers the pixel."""
     chance = random.Random(scene.seed ^ 0x5CE7E)
     page = np.zeros((SIZE, SIZE, 4), np.uint8)
     surface = skia.Surface(page, colorType=skia.kRGBA_8888_ColorType)
@@ -263,4 +261,14 @@ def render(scene: Scene) -> Picture:
     subjects(pen, scene, chance, horizon)
     surface.flushAndSubmit()
     picture = np.ascontiguousarray(page[..., :3])
-    return pen.finish(weather(picture, scene, chance, horizon))
+    return pen.finish(weather(picture, scene, chance, horizon)), covered(pen.marks)
+
+
+def covered(shapes: list[skia.Path]) -> np.ndarray:
+    """(256, 256) uint8: 255 inside any of the shapes."""
+    page = np.zeros((SIZE, SIZE, 4), np.uint8)
+    surface = skia.Surface(page, colorType=skia.kRGBA_8888_ColorType)
+    for path in shapes:
+        surface.getCanvas().drawPath(path, skia.Paint(AntiAlias=True, Color=skia.ColorWHITE))
+    surface.flushAndSubmit()
+    return np.ascontiguousarray(page[..., 3])

@@ -19,6 +19,9 @@ class Scene(NamedTuple):
     time: str
     weather: str
     style: str
+    second: str = ""
+    """Another subject beside the first, if any; there is one of each then."""
+    second_colour: str = ""
 
 
 def draw_scene(seed: int, world: str = "small", *, fresh: bool | None = False) -> Scene:
@@ -32,13 +35,30 @@ def draw_scene(seed: int, world: str = "small", *, fresh: bool | None = False) -
             break
     count = chance.choices((1, 2, 3), limits.counts)[0]
     weather = chance.choices(limits.weathers, [0.5] + [0.5 / (len(limits.weathers) - 1)] * (len(limits.weathers) - 1))[0]
-    return Scene(seed, subject, colour, count, background, chance.choice(TIMES), weather, chance.choice(limits.styles))
+    scene = Scene(seed, subject, colour, count, background, chance.choice(TIMES), weather, chance.choice(limits.styles))
+    if limits.pairs and chance.random() < limits.pairs:
+        others = [other for other in limits.subjects if other != subject and background in SUBJECTS[other]]
+        pairs = [(other, tone) for other in others for tone in COLOURS if fresh or not held_out(other, tone, background)]
+        if pairs:
+            second, tone = chance.choice(pairs)
+            return scene._replace(count=1, second=second, second_colour=tone)
+    return scene
+
+
+def label_sizes(world: str) -> dict[str, int]:
+    """What the labels are called, and how many classes each has."""
+    limits = WORLDS[world]
+    sizes = {
+        "subject": len(limits.subjects), "colour": len(COLOURS), "count": 3, "background": len(BACKGROUNDS),
+        "time": len(TIMES), "weather": len(limits.weathers), "style": len(limits.styles),
+    }  # fmt: skip
+    return sizes | {"second": len(limits.subjects) + 1, "second colour": len(COLOURS) + 1} if limits.pairs else sizes
 
 
 def labels(scene: Scene, world: str = "small") -> tuple[int, ...]:
-    """Class numbers of subject, colour, count, background, time, weather, style."""
+    """Class numbers, in the order of `label_sizes`; 0 stands for no second subject."""
     limits = WORLDS[world]
-    return (
+    first = (
         limits.subjects.index(scene.subject),
         tuple(COLOURS).index(scene.colour),
         scene.count - 1,
@@ -47,3 +67,6 @@ def labels(scene: Scene, world: str = "small") -> tuple[int, ...]:
         limits.weathers.index(scene.weather),
         limits.styles.index(scene.style),
     )
+    if not limits.pairs:
+        return first
+    return (*first, ("", *limits.subjects).index(scene.second), ("", *COLOURS).index(scene.second_colour))

@@ -22,6 +22,7 @@ class Brush:
 
     def fill(self, path: skia.Path, rgb: Colour, glow: bool = False) -> None:
         self.pen.fill(path, rgb, subject=not glow, glow=glow)
+        self.pen.marks.append(path)
 
     def poly(self, rgb: Colour, *points: tuple[float, float], glow: bool = False) -> None:
         """A straight-edged shape."""

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from .captions import caption, vocabulary
-from .scene import draw_scene, labels
-from .world import BACKGROUNDS, COLOURS, TIMES, WORLDS
+from .scene import draw_scene, label_sizes, labels
 
 WINDOW = 32
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -70,7 +69,7 @@ def build_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 def tokens_of(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     """(n, 32) token numbers, padded and cut to the window."""
-    return tokenizer(texts, padding="max_length", truncation=True, max_length=WINDOW, return_tensors="pt").input_ids
+    return tokenizer(texts, padding="max_length", truncation=True, max_length=tokenizer.model_max_length, return_tensors="pt").input_ids
 
 
 def train(folder: Path, world: str, steps: int) -> None:
@@ -78,8 +77,7 @@ def train(folder: Path, world: str, steps: int) -> None:
     chance = random.Random(0)
     tokenizer = build_tokenizer()
     encoder = build_encoder(tokenizer)
-    limits = WORLDS[world]
-    sizes = (len(limits.subjects), len(COLOURS), 3, len(BACKGROUNDS), len(TIMES), len(limits.weathers), len(limits.styles))
+    sizes = tuple(label_sizes(world).values())
     # One head reads the end of the text, the other any padding after it: causal attention lets both see the whole caption.
     heads = nn.ModuleList(nn.Linear(192, sum(sizes)) for _ in range(2))
     parameters = [*encoder.parameters(), *heads.parameters()]

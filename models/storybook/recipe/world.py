@@ -55,11 +55,13 @@ class World(NamedTuple):
     styles: tuple[str, ...]
     counts: tuple[float, float, float]
     """Shares of one, two and three of the subject."""
+    pairs: float
+    """Share of the scenes that show two different subjects."""
 
 
 WORLDS = {
-    "small": World(tuple(SUBJECTS)[:12], WEATHERS[:3], STYLES[:4], (0.8, 0.1, 0.1)),
-    "full": World(tuple(SUBJECTS), WEATHERS, STYLES, (0.6, 0.2, 0.2)),
+    "small": World(tuple(SUBJECTS)[:12], WEATHERS[:3], STYLES[:4], (0.8, 0.1, 0.1), 0.0),
+    "full": World(tuple(SUBJECTS), WEATHERS, STYLES, (0.6, 0.2, 0.2), 0.18),
 }
 
 
