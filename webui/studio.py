@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from webui.engine import samplers
-from webui.engine.catalogue import Model, find, scan
+from webui.engine.catalogue import Model, find, scan, usable
 from webui.engine.tokens import TokenCounter, Tokens
 from webui.errors import InvalidRequest, NotFound, StorageError, TooMany
 from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, Rendered, Waiting
@@ -177,7 +177,7 @@ class Studio:
 
     def models(self) -> dict[str, Model]:
         """What can be used, by name."""
-        return self._models
+        return usable(self._models)
 
     def default_model(self) -> Model:
         """The model that makes a picture when none is asked for.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from webui.cli.generate import generate
+from webui.cli.models import models
 from webui.cli.serve import serve
 from webui.errors import UserError
 
@@ -18,6 +19,7 @@ WRONG_INPUT = 2
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.callback(invoke_without_command=True)(serve)
 app.command()(generate)
+app.command()(models)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

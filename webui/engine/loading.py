@@ -12,7 +12,9 @@ from diffusers import StableDiffusionPipeline
 
 from webui.engine.catalogue import Model
 from webui.engine.conditioning import Conditioner
+from webui.engine.families import PIPELINES
 from webui.engine.preview import Preview
+from webui.engine.safety import inspect
 from webui.errors import ModelError
 
 KEPT = 2
@@ -65,9 +67,12 @@ class Loader:
 def _open(model: Model) -> Any:
     # float32 on every device for now: the same seed gives the same picture, whatever machine it runs on.
     try:
+        # Once more, and right here: the folder may be another one than that which was listed.
+        folder = inspect(model.path, PIPELINES)
         pipe = StableDiffusionPipeline.from_pretrained(
             model.path,
             dtype=torch.float32,
+            variant=folder.variant,
             local_files_only=True,
             use_safetensors=True,
             safety_checker=None,
