@@ -15,8 +15,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from webui.engine import samplers
 from webui.engine.catalogue import Model, find, scan, usable
+from webui.engine.families import suits
 from webui.engine.tokens import TokenCounter, Tokens
 from webui.errors import InvalidRequest, NotFound, StorageError, TooMany
 from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, Rendered, Waiting
@@ -294,7 +294,7 @@ def resolve(request: Request, models: Mapping[str, Model]) -> Resolved:
     """
     model = find(models, request.model)
     resolved = request.resolve(model.defaults, model.name)
-    samplers.check(resolved.sampler, resolved.schedule, resolved.steps)
+    suits(resolved, model.family)
     return resolved
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
 
-from webui.engine.families import PIPELINES, family_of
+from webui.engine.families import FAMILIES, PIPELINES, defaults_of, family_of, suits
+from webui.engine.files import recognise
 from webui.engine.safety import inspect
-from webui.engine.samplers import check
-from webui.engine.tensors import PICKLE, PICKLES, header, regular
+from webui.engine.tensors import PICKLE, PICKLES, regular
 from webui.errors import ModelError, UserError
 from webui.request import Defaults, Request
 
@@ -59,6 +59,24 @@ class Model(BaseModel):
     """Prompts that it paints well."""
     vocabulary: dict[str, tuple[str, ...]] = {}
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def samplers(self) -> tuple[str, ...]:
+        """Those that it runs with."""
+        return tuple(FAMILIES[self.family].samplers) if self.family else ()
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def guidance(self) -> str:
+        """What its guidance is called; empty where it has none."""
+        return FAMILIES[self.family].guidance if self.family else ""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def negative(self) -> bool:
+        """Whether a negative prompt has an effect."""
+        return bool(self.family) and FAMILIES[self.family].negative
+
     @property
     def usable(self) -> bool:
         """Whether pictures can be made with it."""
@@ -91,7 +109,7 @@ def find(models: Mapping[str, Model], name: str | None) -> Model:
     if name in models and name not in offered:
         raise ModelError(f"The model {name} cannot be loaded: {models[name].reason}", "model")
     if not offered:
-        raise ModelError("There is no model. Put a diffusers folder into models/ and start again.", "model")
+        raise ModelError("There is no model. Put a checkpoint or a diffusers folder into models/ and start again.", "model")
     if name is None:
         return offered.get(BUILTIN) or next(iter(offered.values()))
     if name not in offered:
@@ -157,22 +175,26 @@ def _bytes(path: Path) -> int:
 def _file(name: str, path: Path) -> Model:
     if path.suffix in PICKLES:
         raise ModelError(f"It {PICKLE}.", "model")
-    header(path)
-    raise ModelError("This version opens diffusers folders only, not single files.", "model")
+    found = recognise(path)
+    return Model(
+        name=name, path=path, title=path.stem, family=found.family, bytes=found.bytes, parameters=found.parameters,
+        defaults=defaults_of(found.family, name, {}),
+    )  # fmt: skip
 
 
 def _folder(name: str, path: Path) -> Model:
     found = inspect(path, PIPELINES)
+    family = family_of(found.pipeline, found.configs)
+    defaults = defaults_of(family, name, found.configs)
     known = {
-        "name": name, "path": path, "family": family_of(found.pipeline, found.configs), "bytes": found.bytes,
+        "name": name, "path": path, "family": family, "bytes": found.bytes,
         "parameters": found.parameters, "reason": "",
     }  # fmt: skip
     card = _json(path / "card.json")
     try:
-        model = Model(**({"title": path.name, "defaults": card} | card | known))
-        usual = Request().resolve(model.defaults, name)
-        check(usual.sampler, usual.schedule, usual.steps)
+        model = Model(**({"title": path.name} | card | known | {"defaults": defaults.model_dump() | card}))
+        suits(Request().resolve(model.defaults, name), family)
     except (ValidationError, TypeError, UserError) as error:
         log.warning("models/%s: its card.json is not understood and is left aside: %s", name, error)
-        return Model(**({"title": path.name} | known))
+        return Model(**({"title": path.name, "defaults": defaults} | known))
     return model

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
 import transformers
-from diffusers import StableDiffusionPipeline
 
 from webui.engine.catalogue import Model
-from webui.engine.conditioning import Conditioner
-from webui.engine.families import PIPELINES
+from webui.engine.families import FAMILIES, PIPELINES
 from webui.engine.preview import Preview
-from webui.engine.safety import inspect
+from webui.engine.safety import UNUSED, inspect
+from webui.engine.single import open_file
+from webui.engine.texts import TEXTS
 from webui.errors import ModelError
 
 KEPT = 2
@@ -32,9 +34,10 @@ class Loaded:
         """
         self.pipe = _open(model).to(device)
         self.pipe.set_progress_bar_config(disable=True)
-        if device.type == "cpu":
+        if device.type == "cpu" and not hasattr(self.pipe.vae.config, "z_dim"):  # not for films
             self.pipe.vae.to(memory_format=torch.channels_last)  # decoding is 1.7 times as fast
-        self.conditioner = Conditioner(self.pipe.tokenizer, self.pipe.text_encoder)
+        self.family = FAMILIES[model.family]
+        self.prompts = TEXTS[self.family.texts](self.pipe)
         self.preview = Preview(model.path, self.pipe.vae)
 
 
@@ -67,21 +70,32 @@ class Loader:
 def _open(model: Model) -> Any:
     # float32 on every device for now: the same seed gives the same picture, whatever machine it runs on.
     try:
-        # Once more, and right here: the folder may be another one than that which was listed.
-        folder = inspect(model.path, PIPELINES)
-        pipe = StableDiffusionPipeline.from_pretrained(
-            model.path,
-            dtype=torch.float32,
-            variant=folder.variant,
-            local_files_only=True,
-            use_safetensors=True,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
+        # Judged once more, and right here: the folder or file may be another one than that which was listed.
+        pipe = (
+            open_file(model.path, _without(getattr(diffusers, FAMILIES[model.family].pipelines[0])))
+            if model.path.is_file()
+            else _open_folder(model.path)
         )
     except Exception as error:
         words = " ".join(str(error).split())[:300]
         raise ModelError(f"The model {model.name} cannot be loaded: {words}", "model") from error
-    # compel asks the tokenizer for the window; some tokenizers do not say it, or say more than the encoder takes.
-    pipe.tokenizer.model_max_length = pipe.text_encoder.config.max_position_embeddings
+    for words, encoder in (("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")):
+        window = getattr(getattr(getattr(pipe, encoder, None), "config", None), "max_position_embeddings", None)
+        if window is not None and type(getattr(pipe, encoder)).__name__.startswith("CLIP"):
+            # compel asks the tokenizer for the window; some tokenizers do not say it, or say more than the encoder takes.
+            getattr(pipe, words).model_max_length = window
     return pipe
+
+
+def _open_folder(path: Path) -> Any:
+    folder = inspect(path, PIPELINES)
+    kind = getattr(diffusers, folder.pipeline)
+    return kind.from_pretrained(
+        path, dtype=torch.float32, variant=folder.variant, local_files_only=True, use_safetensors=True, **_without(kind)
+    )
+
+
+def _without(kind: Any) -> dict[str, Any]:
+    """What the pipeline is told to do without."""
+    parts = dict.fromkeys(UNUSED) | {"requires_safety_checker": False, "add_watermarker": False}
+    return {name: value for name, value in parts.items() if name in signature(kind.__init__).parameters}

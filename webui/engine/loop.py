@@ -12,13 +12,17 @@ import contextlib
 import copy
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import accumulate
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import greenlet
 import torch
 from torch import Tensor
+
+from webui.errors import ModelError
 
 TIMES = ("timestep", "timesteps", "guidance")
 """Arguments that are one number for all rows, or one per row; sent per row, so that jobs at different steps share a forward."""
@@ -87,6 +91,32 @@ class StandIn:
         return SimpleNamespace(sample=out) if return_dict else (out,)
 
 
+class Decoder:
+    """Takes the autoencoder's place on a job's copy of the pipeline: decoding is a task, which must not hold up the others' steps."""
+
+    def __init__(self, vae: Any, ask: Callable[[Task], Any]) -> None:
+        self._vae = vae
+        self._ask = ask
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._vae, name)
+
+    def decode(self, latents: Tensor, return_dict: bool = True, **kwargs: Any) -> Any:
+        """As the autoencoder's own.
+
+        Raises:
+            ModelError: latents or picture hold numbers that are none.
+        """
+        out = self._ask(Task(partial(self._decode, latents)))
+        return SimpleNamespace(sample=out) if return_dict else (out,)
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        out: Tensor = self._vae.decode(latents, return_dict=False)[0]
+        if not torch.isfinite(latents).all() or not torch.isfinite(out).all():
+            raise ModelError("The model produced invalid numbers instead of a picture. Try another sampler or a lower guidance.")
+        return out
+
+
 class Loop:
     """Jobs by id. `rows` bounds one forward; every job gets one step per round, whatever the others do."""
 
@@ -105,11 +135,12 @@ class Loop:
         return self._hub.switch(what)
 
     def copy_of(self, pipe: Any, scheduler: Any) -> Any:
-        """A pipeline that shares the weights but has its own scheduler, and asks this loop instead of its denoiser."""
+        """A pipeline that shares the weights but has its own scheduler, and asks this loop instead of its denoiser and its decoder."""
         own = copy.copy(pipe)
         part = "unet" if hasattr(pipe, "unet") else "transformer"
         # Through __dict__: a plain assignment would write the stand-in into the copy's configuration.
-        own.__dict__.update({part: StandIn(getattr(pipe, part), self.ask), "scheduler": scheduler, "_all_hooks": []})
+        stand_ins = {part: StandIn(getattr(pipe, part), self.ask), "vae": Decoder(pipe.vae, self.ask)}
+        own.__dict__.update({**stand_ins, "scheduler": scheduler, "_all_hooks": []})
         return own
 
     def step(self) -> bool:
@@ -199,8 +230,8 @@ def _groups(jobs: Iterable[Job], rows: int) -> Iterator[list[Job]]:
         yield group
 
 
-def _forward(calls: list[Call]) -> tuple[Tensor, ...]:
-    """One forward for calls of one key; each call's rows of the output."""
+def _forward(calls: list[Call]) -> Sequence[Any]:
+    """One forward for calls of one key; each call's rows of the output, as a tensor or, from denoisers that answer with one, a list."""
     arguments = dict(calls[0].shared)
     for name in calls[0].rowed:
         parts = [call.rowed[name] for call in calls]
@@ -208,7 +239,10 @@ def _forward(calls: list[Call]) -> tuple[Tensor, ...]:
             parts[0] if len(parts) == 1 else torch.cat(parts) if torch.is_tensor(parts[0]) else [x for part in parts for x in part]
         )
     out = calls[0].module(**_nested(arguments), return_dict=False)[0]
-    return torch.split(out, [call.rows for call in calls])
+    if torch.is_tensor(out):
+        return torch.split(out, [call.rows for call in calls])
+    ends = list(accumulate(call.rows for call in calls))
+    return [out[end - call.rows : end] for call, end in zip(calls, ends, strict=True)]
 
 
 def _flat(arguments: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -233,8 +267,16 @@ def _nested(arguments: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
 def _shapes(arguments: Mapping[tuple[str, ...], Any]) -> tuple[Any, ...]:
     """What must be equal of per-row arguments: names, shapes but for the rows, and dtypes."""
     return tuple(
-        (name, (tuple(value.shape[1:]), value.dtype) if torch.is_tensor(value) else "list") for name, value in sorted(arguments.items())
+        (name, (tuple(value.shape[1:]), value.dtype) if torch.is_tensor(value) else _alike(value))
+        for name, value in sorted(arguments.items())
     )
+
+
+def _alike(rows: list[Any]) -> Any:
+    """What must be equal of lists: the pictures' shapes; texts may differ in length; anything but tensors, such as sizes, is all one."""
+    if all(torch.is_tensor(row) for row in rows):
+        return tuple(sorted({tuple(row.shape) for row in rows if row.ndim > 2}))
+    return tuple(sorted({repr(row) for row in rows}))
 
 
 def _contents(arguments: Mapping[tuple[str, ...], Any]) -> tuple[Any, ...]:
