@@ -15,6 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from webui.engine import loras
 from webui.engine.catalogue import Model, find, scan, usable
 from webui.engine.families import suits
 from webui.engine.tokens import TokenCounter, Tokens
@@ -295,6 +296,7 @@ def resolve(request: Request, models: Mapping[str, Model]) -> Resolved:
     model = find(models, request.model)
     resolved = request.resolve(model.defaults, model.name)
     suits(resolved, model.family)
+    loras.check(resolved, models, model.family)
     return resolved
 
 

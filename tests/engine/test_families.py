@@ -90,7 +90,7 @@ def plain(folder: Path, model: Model, one: Resolved) -> Tensor:
     row = FAMILIES[model.family]
     pipe: Any = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
-    if isinstance(pipe.scheduler, diffusers.PNDMScheduler | diffusers.EulerDiscreteScheduler):
+    if type(pipe.scheduler).__name__ in ("PNDMScheduler", "EulerDiscreteScheduler"):
         pipe.scheduler = schedulers.build(one.sampler, one.schedule, one.steps, one.seed, pipe.scheduler.config)
     decoded: list[Tensor] = []
     inner = pipe.vae.decode
@@ -101,7 +101,7 @@ def plain(folder: Path, model: Model, one: Resolved) -> Tensor:
         return out
 
     pipe.vae.decode = decoding
-    given: dict[str, Any] = {row.argument: one.guidance} | row.options | ({"negative_prompt": one.negative} if row.negative else {})
+    given: dict[str, Any] = {row.argument: one.guidance, **row.options} | ({"negative_prompt": one.negative} if row.negative else {})
     generator = torch.Generator("cpu").manual_seed(one.seed)
     pipe(prompt=one.prompt, num_inference_steps=one.steps, width=one.width, height=one.height, generator=generator, **given)
     return decoded[0].reshape(3, one.height, one.width)

@@ -87,7 +87,7 @@ def test_the_tokenizer_is_told_the_encoders_window(tmp_path: Path, window: int) 
     loaded = load(folder)
     assert loaded.pipe.tokenizer.model_max_length == window
     with torch.no_grad():
-        assert loaded.prompts("a" * (window - 1), "")["prompt_embeds"].shape[1] == 2 * window
+        assert loaded.prompts()("a" * (window - 1), "")["prompt_embeds"].shape[1] == 2 * window
 
 
 def test_everything_is_float32_and_no_checker_is_asked_for(whole: Path) -> None:

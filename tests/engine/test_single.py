@@ -166,12 +166,13 @@ TRUE_SIZES = {
 @pytest.mark.parametrize("folder", TRUE_SIZES)
 def test_our_configurations_are_of_the_true_size(folder: str) -> None:
     for part, count in TRUE_SIZES[folder].items():
+        made: Any
         with torch.device("meta"):
             if part in ("unet", "vae"):
-                kind = diffusers.UNet2DConditionModel if part == "unet" else diffusers.AutoencoderKL
+                kind: Any = diffusers.UNet2DConditionModel if part == "unet" else diffusers.AutoencoderKL
                 made = kind.from_config(kind.load_config(files.DATA / folder / part, local_files_only=True))
             else:
-                config = transformers.CLIPTextConfig.from_pretrained(files.DATA / folder / part)
+                config: Any = transformers.CLIPTextConfig.from_pretrained(files.DATA / folder / part)
                 made = getattr(transformers, config.architectures[0])(config)
         assert sum(parameter.numel() for parameter in made.parameters()) == count, part
 

@@ -7,12 +7,12 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
 
 from webui.engine.families import FAMILIES, PIPELINES, defaults_of, family_of, suits
-from webui.engine.files import recognise
+from webui.engine.files import lora, recognise
 from webui.engine.safety import inspect
 from webui.engine.tensors import PICKLE, PICKLES, regular
 from webui.errors import ModelError, UserError
@@ -44,6 +44,7 @@ class Model(BaseModel):
     """Its path below `models/`: what a request names."""
     path: Path
     title: str
+    kind: Literal["model", "lora"] = "model"
     family: str = ""
     """Its row in `FAMILIES`; empty where it is not known."""
     bytes: int = 0
@@ -106,7 +107,7 @@ def find(models: Mapping[str, Model], name: str | None) -> Model:
         ModelError: there is no such model, and the sentence names the nearest; or it cannot be used, and the sentence says why.
     """
     offered = usable(models)
-    if name in models and name not in offered:
+    if name is not None and name in models and name not in offered:
         raise ModelError(f"The model {name} cannot be loaded: {models[name].reason}", "model")
     if not offered:
         raise ModelError("There is no model. Put a checkpoint or a diffusers folder into models/ and start again.", "model")
@@ -175,6 +176,11 @@ def _bytes(path: Path) -> int:
 def _file(name: str, path: Path) -> Model:
     if path.suffix in PICKLES:
         raise ModelError(f"It {PICKLE}.", "model")
+    if found_lora := lora(path):
+        reason = f"It is a LoRA, which changes a model and is none itself. Use it in a prompt: <lora:{path.stem}:0.8>."
+        return Model(
+            name=name, path=path, title=path.stem, kind="lora", family=found_lora.family, bytes=found_lora.bytes, reason=reason
+        )  # fmt: skip
     found = recognise(path)
     return Model(
         name=name, path=path, title=path.stem, family=found.family, bytes=found.bytes, parameters=found.parameters,
@@ -188,7 +194,7 @@ def _folder(name: str, path: Path) -> Model:
     defaults = defaults_of(family, name, found.configs)
     known = {
         "name": name, "path": path, "family": family, "bytes": found.bytes,
-        "parameters": found.parameters, "reason": "",
+        "parameters": found.parameters, "reason": "", "kind": "model",
     }  # fmt: skip
     card = _json(path / "card.json")
     try:

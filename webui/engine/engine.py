@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ from webui.engine import schedulers
 from webui.engine.catalogue import find, scan
 from webui.engine.latents import LAYOUTS
 from webui.engine.loading import Loaded, Loader
-from webui.engine.loop import Job, Loop, Task
+from webui.engine.loop import Job, Loop, Setting, Task
+from webui.engine.loras import known, tags
 from webui.errors import UserError
 from webui.events import Cancelled, Event, Failed, Rendered, Started, Step, Waiting
 from webui.request import Resolved
@@ -71,11 +73,23 @@ class Engine:
         if model.name not in self._loader:
             emit(Waiting(reason=f"The model {model.title} is being loaded."))
         loaded = self._loader.get(model)
-        family = loaded.family
+        prompt, loras = tags(request.prompt)
+        files = {name: lora.path for name, lora in known(self._models, loras, model.family).items()}
+        with loaded.adapters.using(loras, files):
+            setting = Setting(loras, partial(loaded.adapters.activate, loras, files))
+            self._paint(request.model_copy(update={"prompt": prompt}), loaded, setting, emit)
+
+    def _paint(self, request: Resolved, loaded: Loaded, setting: Setting, emit: Emit) -> None:
+        family, prompts = loaded.family, loaded.prompts(setting.key)
+
+        def ask(task: Task) -> Any:
+            """A task with the job's LoRAs in the layers."""
+            return self._loop.ask(Task(lambda: (setting.apply(), task.do())[1], (id(loaded), setting.key, task.key) if task.key else None))
+
         # 2. The prompts, as conditioning.
         guided = bool(family.guidance) and request.guidance > 1
-        prompts = (request.prompt, request.negative if guided and family.negative else None)
-        texts = self._loop.ask(Task(partial(loaded.prompts, *prompts), key=(model.name, prompts)))
+        texts = (request.prompt, request.negative if guided and family.negative else None)
+        given = ask(Task(partial(prompts, *texts), texts))
         # 3. The job's own scheduler, which counts the steps and shows the clean estimates.
         emit(Started(steps=request.steps))
         began = time.monotonic()
@@ -83,10 +97,10 @@ class Engine:
         scheduler = schedulers.build(request.sampler, request.schedule, request.steps, request.seed, config, family.samplers)
         schedulers.watch(scheduler, family.samplers[request.sampler], request.steps, partial(self._show, loaded, request, emit, began))
         # 4. The pipeline, unmodified but for its denoiser and its decoder, which ask the loop.
-        pipe = self._loop.copy_of(loaded.pipe, scheduler)
-        loaded.prompts.prepare(pipe, self._loop.ask)
+        pipe = self._loop.copy_of(loaded.pipe, scheduler, setting)
+        prompts.prepare(pipe, ask)
         picture = pipe(
-            **texts,
+            **given,
             **family.options,
             **{family.argument: request.guidance if guided else family.off},
             num_inference_steps=request.steps,

@@ -52,6 +52,8 @@ class Family(NamedTuple):
     """Always passed to the pipeline. Text of one length, so that jobs can share forwards; the size as it was asked for."""
     marks: Mapping[tuple[str, str], Any] = {}
     """(part, key) of a folder's configuration -> the value that tells this family from others of the same pipeline."""
+    loras: bool = True
+    """Whether the pipeline takes LoRAs."""
     file: File | None = None
     """`None` where models in a single file are not opened: their text encoders lie elsewhere."""
 
@@ -120,7 +122,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             options={"max_sequence_length": 300, "use_resolution_binning": False},
         ),
         "PixArt-Sigma": Family(
-            ("PixArtSigmaPipeline",), Defaults(guidance=4.5, width=1024, height=1024), multiple=16,
+            ("PixArtSigmaPipeline",), Defaults(guidance=4.5, width=1024, height=1024), multiple=16, loras=False,
             options={"max_sequence_length": 300, "use_resolution_binning": False, "clean_caption": False},
         ),
         "Lumina 2": Family(
@@ -146,12 +148,12 @@ class Variant(NamedTuple):
 
 
 UNETS = ("Stable Diffusion 1.x", "Stable Diffusion 2.x", "Stable Diffusion XL")
-FEW: Mapping[str, Any] = {"guidance": 1.0, "sampler": "Euler", "schedule": "SGM Uniform"}
+FEW: dict[str, Any] = {"guidance": 1.0, "sampler": "Euler", "schedule": "SGM Uniform"}
 
 VARIANTS: tuple[Variant, ...] = (
     Variant(("Stable Diffusion 2.x",), ("768",), {("unet", "sample_size"): 96}, {"width": 768, "height": 768}),
     Variant(UNETS, ("lcm",), {("unet", "time_cond_proj_dim"): 256}, {"steps": 6, "guidance": 1.0, "sampler": "LCM"}),
-    Variant(UNETS, ("lightning",), {}, {"steps": 8} | FEW),
+    Variant(UNETS, ("lightning",), {}, FEW | {"steps": 8}),
     Variant(UNETS, ("hyper",), {}, {"steps": 8, "guidance": 1.0, "sampler": "TCD"}),
     Variant(
         UNETS, ("turbo",), {}, {"steps": 4, "guidance": 1.0, "sampler": "Euler a", "schedule": "SGM Uniform", "width": 512, "height": 512}

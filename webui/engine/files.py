@@ -19,10 +19,6 @@ ALONE = "Use the diffusers folder of the model."
 
 OTHERS: tuple[tuple[str, str], ...] = (
     # What else is shared as one file: the beginning of a tensor's name as a regular expression, and what to say.
-    (
-        r"lora_(unet|te|te1|te2|transformer)_|.*\.lora_(A|B|up|down)\.|.*\.lora\.(up|down)\.|.*\.hada_w",
-        "It is a LoRA, which changes a model and is none itself.",
-    ),
     (r"(encoder|decoder)\.(conv_in|down\.|up_blocks|down_blocks)", "It is an autoencoder (VAE), which is a part of a model."),
     (r"emb_params$|clip_[lg]$|string_to_param", "It is a textual-inversion embedding, which is a word for a model."),
     (r"control_model\.|controlnet_|input_hint_block", "It is a ControlNet, which steers a model and is none itself."),
@@ -33,6 +29,17 @@ OTHERS: tuple[tuple[str, str], ...] = (
         "It is a text encoder, which is a part of a model.",
     ),
     (r"(down_blocks|up_blocks|mid_block|time_embedding)\.", "It is a U-Net alone, without text encoder and autoencoder."),
+)
+
+
+LORA = re.compile(r"lora_(unet|te|te1|te2|transformer)_|.*\.lora_(A|B|up|down)\.|.*\.lora\.(up|down)\.")
+
+LORA_MARKS: tuple[tuple[str, int | None, str], ...] = (
+    # A tensor's name as a regular expression, its second dimension, and the family that the LoRA is for.
+    (r".*attn2[._]to_k[._](lora_down|lora_A|lora\.down)", 768, "Stable Diffusion 1.x"),
+    (r".*attn2[._]to_k[._](lora_down|lora_A|lora\.down)", 1024, "Stable Diffusion 2.x"),
+    (r".*attn2[._]to_k[._](lora_down|lora_A|lora\.down)", 2048, "Stable Diffusion XL"),
+    (r".*(joint_transformer_blocks|joint_blocks)", None, "Stable Diffusion 3"),
 )
 
 
@@ -63,6 +70,30 @@ def recognise(path: Path) -> Checkpoint:
     raise ModelError("It is not an image model that this version knows.", "model")
 
 
+class LoraFile(NamedTuple):
+    """A file with a LoRA in it."""
+
+    family: str
+    """What it is for; empty where its tensors do not say."""
+    bytes: int
+
+
+def lora(path: Path) -> LoraFile | None:
+    """What LoRA the file holds, if it holds one.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    found = header(path)
+    if not any(LORA.match(key) for key in found.tensors):
+        return None
+    for pattern, width, family in LORA_MARKS:
+        for key, tensor in found.tensors.items():
+            if re.match(pattern, key) and width in (None, *tensor.shape[1:2]):
+                return LoraFile(family, found.bytes)
+    return LoraFile("", found.bytes)
+
+
 def _fits(found: Header, file: File) -> bool:
     """The tell-tale tensor is there, with the width of the text that it takes."""
     tensor = found.tensors.get(file.key)
@@ -82,7 +113,7 @@ def _checkpoint(found: Header, name: str, file: File) -> Checkpoint:
         raise ModelError(f"It is {name} for inpainting or editing, which needs a picture to start from.", "model")
     if not any(tensor.dtype in FLOATS for tensor in found.tensors.values()):
         raise ModelError("Its weights are of a type that this version does not compute with.", "model")
-    scheduler = {"prediction_type": "v_prediction"} if "v_pred" in found.tensors else {}
+    scheduler: dict[str, Any] = {"prediction_type": "v_prediction"} if "v_pred" in found.tensors else {}
     if "ztsnr" in found.tensors:
         scheduler |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     return Checkpoint(name, parameters, found.bytes, scheduler)

@@ -11,16 +11,20 @@ import diffusers
 import torch
 import transformers
 
+from webui.engine.adapters import Adapters, Set
 from webui.engine.catalogue import Model
 from webui.engine.families import FAMILIES, PIPELINES
 from webui.engine.preview import Preview
 from webui.engine.safety import UNUSED, inspect
 from webui.engine.single import open_file
-from webui.engine.texts import TEXTS
+from webui.engine.texts import TEXTS, Prompts
 from webui.errors import ModelError
 
 KEPT = 2
 """Models in memory at once."""
+
+SETS = 8
+"""Sets of LoRAs whose encoded prompts are kept."""
 
 
 class Loaded:
@@ -37,8 +41,17 @@ class Loaded:
         if device.type == "cpu" and not hasattr(self.pipe.vae.config, "z_dim"):  # not for films
             self.pipe.vae.to(memory_format=torch.channels_last)  # decoding is 1.7 times as fast
         self.family = FAMILIES[model.family]
-        self.prompts = TEXTS[self.family.texts](self.pipe)
+        self.adapters = Adapters(self.pipe)
+        self._prompts: OrderedDict[Any, Prompts] = OrderedDict()
         self.preview = Preview(model.path, self.pipe.vae)
+
+    def prompts(self, loras: Set = ()) -> Prompts:
+        """What encodes with these LoRAs in the encoders, and remembers what it has encoded."""
+        self._prompts.setdefault(loras, TEXTS[self.family.texts](self.pipe))
+        self._prompts.move_to_end(loras)
+        while len(self._prompts) > SETS:
+            self._prompts.popitem(last=False)
+        return self._prompts[loras]
 
 
 class Loader:

@@ -32,11 +32,22 @@ class Cancelled(BaseException):
     """Thrown into a job. Not an `Exception`: pipelines and libraries must not swallow it."""
 
 
+class Setting(NamedTuple):
+    """How a module must be set before a call, such as with which LoRAs in its layers."""
+
+    key: Any = None
+    apply: Callable[[], None] = lambda: None
+
+
+AS_IT_IS = Setting()
+
+
 class Call:
     """One denoiser call of one job: its arguments by name, told apart into per-row and shared ones."""
 
-    def __init__(self, module: Any, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, module: Any, arguments: Mapping[str, Any], setting: Setting = AS_IT_IS) -> None:
         self.module = module
+        self.setting = setting
         self.rows = len(next(iter(arguments.values())))
         self.rowed: dict[tuple[str, ...], Any] = {}
         self.shared: dict[tuple[str, ...], Any] = {}
@@ -45,7 +56,7 @@ class Call:
                 value = torch.as_tensor(value, dtype=torch.float32).reshape(-1).expand(self.rows)
             per_row = (isinstance(value, list) or (torch.is_tensor(value) and value.ndim > 0)) and len(value) == self.rows
             (self.rowed if per_row else self.shared)[name] = value
-        self.key = (id(module), _shapes(self.rowed), _contents(self.shared))
+        self.key = (id(module), setting.key, _shapes(self.rowed), _contents(self.shared))
         """Calls of one key can share a forward."""
 
 
@@ -69,9 +80,10 @@ class Job:
 class StandIn:
     """Takes the denoiser's place on a job's copy of the pipeline. A plain object: pipelines look for devices at modules only."""
 
-    def __init__(self, module: Any, ask: Callable[[Call], Tensor]) -> None:
+    def __init__(self, module: Any, ask: Callable[[Call], Tensor], setting: Setting = AS_IT_IS) -> None:
         self._module = module
         self._ask = ask
+        self._setting = setting
         self._signature = inspect.signature(type(module).forward)
 
     def __getattr__(self, name: str) -> Any:
@@ -87,7 +99,7 @@ class StandIn:
     def __call__(self, *args: Any, return_dict: bool = True, **kwargs: Any) -> Any:
         arguments = self._signature.bind(None, *args, **kwargs).arguments
         arguments.pop("self")
-        out = self._ask(Call(self._module, arguments))
+        out = self._ask(Call(self._module, arguments, self._setting))
         return SimpleNamespace(sample=out) if return_dict else (out,)
 
 
@@ -134,12 +146,12 @@ class Loop:
         """From inside a job: hand over, and come back with the result."""
         return self._hub.switch(what)
 
-    def copy_of(self, pipe: Any, scheduler: Any) -> Any:
+    def copy_of(self, pipe: Any, scheduler: Any, setting: Setting = AS_IT_IS) -> Any:
         """A pipeline that shares the weights but has its own scheduler, and asks this loop instead of its denoiser and its decoder."""
         own = copy.copy(pipe)
         part = "unet" if hasattr(pipe, "unet") else "transformer"
         # Through __dict__: a plain assignment would write the stand-in into the copy's configuration.
-        stand_ins = {part: StandIn(getattr(pipe, part), self.ask), "vae": Decoder(pipe.vae, self.ask)}
+        stand_ins = {part: StandIn(getattr(pipe, part), self.ask, setting), "vae": Decoder(pipe.vae, self.ask)}
         own.__dict__.update({**stand_ins, "scheduler": scheduler, "_all_hooks": []})
         return own
 
@@ -238,6 +250,7 @@ def _forward(calls: list[Call]) -> Sequence[Any]:
         arguments[name] = (
             parts[0] if len(parts) == 1 else torch.cat(parts) if torch.is_tensor(parts[0]) else [x for part in parts for x in part]
         )
+    calls[0].setting.apply()
     out = calls[0].module(**_nested(arguments), return_dict=False)[0]
     if torch.is_tensor(out):
         return torch.split(out, [call.rows for call in calls])

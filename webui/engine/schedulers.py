@@ -132,7 +132,8 @@ def _from_sigmas(scheduler: Any, output: Tensor, t: Any, sample: Tensor) -> Tens
 
 def _from_flow(scheduler: Any, output: Tensor, t: Any, sample: Tensor) -> Tensor:
     """x0 of `sample` = (1 - sigma) x0 + sigma noise, from the velocity noise - x0."""
-    return sample - scheduler.sigmas[scheduler.step_index or 0].to(sample) * output
+    sigma: Tensor = scheduler.sigmas[scheduler.step_index or 0].to(sample)
+    return sample - sigma * output
 
 
 ESTIMATES: Mapping[str, Callable[[Any, Tensor, Any, Tensor], Tensor]] = {

@@ -37,6 +37,6 @@ def open_file(path: Path, without: dict[str, Any]) -> Any:
 
 def tokenizer(*, second: bool = False) -> CLIPTokenizer:
     """CLIP's; SDXL's second one pads with another token."""
-    pairs = clip.merges()
+    pairs: Any = clip.merges()
     pad = "!" if second else clip.END
     return CLIPTokenizer(vocab=clip.vocabulary(pairs), merges=pairs, model_max_length=clip.WINDOW, pad_token=pad)

@@ -10,6 +10,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from webui.engine import clip
 from webui.engine.catalogue import Model
+from webui.engine.loras import TAG
 from webui.engine.prompt import plain
 from webui.errors import ModelError
 
@@ -50,7 +51,7 @@ class TokenCounter:
             except Exception as error:
                 raise ModelError(f"The tokenizer of {model.name} cannot be read.", "model") from error
         tokenizer, window = self._loaded[model.path]
-        return Tokens(len(tokenizer.encode(plain(prompt), add_special_tokens=False).ids), window)
+        return Tokens(len(tokenizer.encode(plain(TAG.sub("", prompt)), add_special_tokens=False).ids), window)
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
