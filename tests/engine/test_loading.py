@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from tests.tiny import write_pipeline
+from webui.engine import loading
 from webui.engine.catalogue import find, scan
-from webui.engine.loading import KEPT, Loaded, Loader
+from webui.engine.loading import Loaded, Loader
 from webui.errors import ModelError
 
 
@@ -96,8 +97,9 @@ def test_everything_is_float32_and_no_checker_is_asked_for(whole: Path) -> None:
     assert pipe.safety_checker is None
 
 
-def test_the_models_used_last_are_kept(tmp_path: Path) -> None:
-    for seed in range(KEPT + 1):
+def test_the_models_used_last_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "KEPT", 2)
+    for seed in range(3):
         write_pipeline(tmp_path / str(seed), seed=seed)
     models, loader = scan([tmp_path]), Loader(torch.device("cpu"))
     first = loader.get(models["0"])

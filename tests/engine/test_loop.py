@@ -139,6 +139,37 @@ def test_one_that_fails_does_not_fail_those_beside_it(bench: Bench) -> None:
     assert bench.ended == {"good": expected(3), "fine": expected(3)}
 
 
+def test_out_of_memory_halves_the_batch_and_nobody_notices(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = bench.denoiser.forward
+
+    def small(sample: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor]:
+        if len(sample) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(sample, *args, **kwargs)
+
+    monkeypatch.setattr(bench.denoiser, "forward", small)
+    for k in range(4):
+        bench.steps(str(k), 3, start=float(k))
+    bench.run()
+    assert bench.ended == {str(k): expected(3, float(k)) for k in range(4)}
+    assert bench.denoiser.forwards == [1] * 12 and bench.loop._rows == 1
+
+
+def test_a_job_that_does_not_fit_alone_ends_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = bench.denoiser.forward
+
+    def small(sample: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor]:
+        if len(sample) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(sample, *args, **kwargs)
+
+    monkeypatch.setattr(bench.denoiser, "forward", small)
+    bench.steps("large", 3, rows=3)
+    bench.steps("good", 3)
+    bench.run()
+    assert isinstance(bench.ended["large"], torch.OutOfMemoryError) and bench.ended["good"] == expected(3)
+
+
 def test_an_error_in_a_job_itself_ends_it_alone(bench: Bench) -> None:
     bench.steps("good", 3)
     bench.add("bad", lambda: 1 // 0)

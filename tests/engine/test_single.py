@@ -82,7 +82,9 @@ def test_it_makes_the_pictures_of_its_folder_without_the_network(models: Path, t
 
 def test_every_weight_arrives_where_it_belongs(models: Path, tiny: None, family: str) -> None:
     folder = pipe_of(models / "folder")
-    opened = single.open_file(models / "file.safetensors", {"add_watermarker": False} if "XL" in family else {"safety_checker": None})
+    opened = single.open_file(
+        models / "file.safetensors", torch.float32, {"add_watermarker": False} if "XL" in family else {"safety_checker": None}
+    )
     for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
         if hasattr(folder, part):
             theirs = getattr(folder, part).state_dict()
@@ -113,7 +115,9 @@ def test_a_model_for_inpainting_is_named(models: Path, tmp_path: Path) -> None:
 
 def test_what_a_file_says_of_its_prediction_is_heard(models: Path, tmp_path: Path, tiny: None, family: str) -> None:
     file = changed(models, tmp_path / "a", v_pred=torch.zeros(1), ztsnr=torch.zeros(1)) / "file.safetensors"
-    config = single.open_file(file, {"add_watermarker": False} if "XL" in family else {"safety_checker": None}).scheduler.config
+    config = single.open_file(
+        file, torch.float32, {"add_watermarker": False} if "XL" in family else {"safety_checker": None}
+    ).scheduler.config
     assert config.prediction_type == "v_prediction" and config.get("rescale_betas_zero_snr", True)
 
 

@@ -19,6 +19,7 @@ from webui.engine.latents import LAYOUTS
 from webui.engine.loading import Loaded, Loader
 from webui.engine.loop import Job, Loop, Setting, Task
 from webui.engine.loras import known, tags
+from webui.engine.memory import exhausted
 from webui.errors import UserError
 from webui.events import Cancelled, Event, Failed, Rendered, Started, Step, Waiting
 from webui.request import Resolved
@@ -135,6 +136,9 @@ def _failed(emit: Emit, error: Exception) -> None:
     """A person's mistake is told as it is; a bug is logged in full, and its id is what the person is told."""
     if isinstance(error, UserError):
         emit(Failed(message=error.message))
+        return
+    if exhausted(error):
+        emit(Failed(message="There is not enough memory for this picture. Lower its width and height, or choose a smaller model."))
         return
     id = uuid.uuid4().hex[:8]
     log.error("error %s", id, exc_info=error)

@@ -22,6 +22,7 @@ import greenlet
 import torch
 from torch import Tensor
 
+from webui.engine.memory import exhausted, release
 from webui.errors import ModelError
 
 TIMES = ("timestep", "timesteps", "guidance")
@@ -188,11 +189,20 @@ class Loop:
             if len(jobs) == 1:
                 self._enter(jobs[0], jobs[0].greenlet.throw, error)
                 return
-            for job in jobs:  # one bad job must not fail the others
-                self._run([job])
+            short = exhausted(error)
+        else:
+            for job, out in zip(jobs, outs, strict=True):
+                self._enter(job, job.greenlet.switch, out)
             return
-        for job, out in zip(jobs, outs, strict=True):
-            self._enter(job, job.greenlet.switch, out)
+        # Outside of the handler, whose error holds on to what the forward had taken. Nothing was consumed: the same calls again.
+        if short:
+            release()
+            self._rows = max(1, sum(call.rows for call in calls) // 2)  # from now on
+            again = [jobs[: len(jobs) // 2], jobs[len(jobs) // 2 :]]
+        else:
+            again = [[job] for job in jobs]  # one bad job must not fail the others
+        for some in again:
+            self._run(some)
 
     def _do(self, jobs: list[Job]) -> None:
         """The task that has waited longest, for all jobs that wait for its result."""
@@ -295,6 +305,11 @@ def _alike(rows: list[Any]) -> Any:
 def _contents(arguments: Mapping[tuple[str, ...], Any]) -> tuple[Any, ...]:
     """What must be equal of shared arguments: everything. Tensors by value, or two sizes of equal token count would be mixed."""
     return tuple(
-        (name, (tuple(value.shape), value.cpu().numpy().tobytes()) if torch.is_tensor(value) else repr(value))
+        (name, (tuple(value.shape), value.dtype, _bytes(value)) if torch.is_tensor(value) else repr(value))
         for name, value in sorted(arguments.items())
     )
+
+
+def _bytes(value: Tensor) -> bytes:
+    """A tensor's numbers, of any type: numpy knows no bfloat16."""
+    return value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

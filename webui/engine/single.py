@@ -15,7 +15,7 @@ from webui.engine.families import FAMILIES
 from webui.engine.files import DATA, recognise
 
 
-def open_file(path: Path, without: dict[str, Any]) -> Any:
+def open_file(path: Path, dtype: torch.dtype, without: dict[str, Any]) -> Any:
     """The pipeline in a file; `without` are the parts it is told to do without.
 
     Raises:
@@ -31,7 +31,7 @@ def open_file(path: Path, without: dict[str, Any]) -> Any:
     words = {part: tokenizer(second=part == "tokenizer_2") for part in index if part.startswith("tokenizer")}
     kind = getattr(diffusers, family.pipelines[0])
     return kind.from_single_file(
-        str(path), config=str(folder), local_files_only=True, torch_dtype=torch.float32, scheduler=scheduler, **words, **without
+        str(path), config=str(folder), local_files_only=True, torch_dtype=dtype, scheduler=scheduler, **words, **without
     )
 
 
