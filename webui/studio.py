@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict
 from webui.access.access import Access
 from webui.access.shown import Record
 from webui.comparisons.comparisons import Comparisons
-from webui.engine import samplers
-from webui.engine.catalogue import Model, find, scan
+from webui.engine.catalogue import Model, find, scan, usable
+from webui.engine.judge import judge
 from webui.engine.tokens import TokenCounter, Tokens
 from webui.errors import InvalidRequest, NotAllowed, NotFound, StorageError, TooMany
 from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, Rendered, Waiting
@@ -254,7 +254,7 @@ class Studio:
 
     def models(self) -> dict[str, Model]:
         """What can be used, by name."""
-        return self._models
+        return usable(self._models)
 
     def default_model(self) -> Model:
         """The model that makes a picture when none is asked for.
@@ -448,7 +448,7 @@ def resolve(request: Request, models: Mapping[str, Model]) -> Resolved:
     """
     model = find(models, request.model)
     resolved = request.resolve(model.defaults, model.name)
-    samplers.check(resolved.sampler, resolved.schedule, resolved.steps)
+    judge(resolved, model, models)
     return resolved
 
 

@@ -47,11 +47,11 @@ def main() -> None:
 
     @torch.no_grad()
     def plain() -> object:
-        positive, negative = loaded.conditioner(one.prompt, one.negative)
+        texts = loaded.prompts()(one.prompt, one.negative)
         own = schedulers.build(one.sampler, one.schedule, one.steps, one.seed, pipe.scheduler.config)
         pipe.scheduler = own
         return pipe(
-            prompt_embeds=positive, negative_prompt_embeds=negative, num_inference_steps=STEPS, guidance_scale=one.guidance,
+            **texts, num_inference_steps=STEPS, guidance_scale=one.guidance,
             generator=torch.Generator("cpu").manual_seed(one.seed), width=one.width, height=one.height, output_type="np",
         )  # fmt: skip
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from webui.engine.catalogue import BUILTIN, DEPTH, JSON_LIMIT, find, scan
+from webui.engine.catalogue import BUILTIN, DEPTH, JSON_LIMIT, find, scan, usable
 from webui.errors import ModelError
 from webui.request import Defaults
 
@@ -64,17 +67,59 @@ def test_a_card_cannot_say_where_the_model_is(tmp_path: Path) -> None:
     assert (model.name, model.path) == ("sly", tmp_path / "sly")
 
 
-def test_folders_that_are_no_models_are_passed_over(tmp_path: Path) -> None:
+def test_what_is_no_model_is_passed_over(tmp_path: Path) -> None:
     write(tmp_path / "good")
-    write(tmp_path / "flux", kind="FluxPipeline")
     write(tmp_path / ".hidden")
-    (tmp_path / "list").mkdir()
-    (tmp_path / "list" / "model_index.json").write_text("[]")
-    (tmp_path / "folder" / "model_index.json").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
-    (tmp_path / "file.safetensors").write_bytes(b"x")
+    (tmp_path / "picture.png").write_bytes(b"x")
     (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "itself").symlink_to(tmp_path / "itself")
     assert [name for name in scan([tmp_path]) if not name.startswith("loop")] == ["good"]
+
+
+def strange(folder: Path) -> None:
+    """What people leave in a folder of models."""
+    write(folder / "video", kind="WanPipeline")
+    (folder / "list").mkdir()
+    (folder / "list" / "model_index.json").write_text("[]")
+    (folder / "folder" / "model_index.json").mkdir(parents=True)
+    (folder / "lost" / "unet").mkdir(parents=True)
+    (folder / "lost" / "unet" / "config.json").write_text("{}")
+    (folder / "deep").mkdir()
+    (folder / "deep" / "cut.safetensors").write_bytes(b"x")
+    (folder / "old.ckpt").write_bytes(b"PK\x03\x04")
+    (folder / "shelf.safetensors").mkdir()
+    os.mkfifo(folder / "pipe.safetensors")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no pipes there")
+def test_what_cannot_be_used_is_listed_with_its_reason(tmp_path: Path) -> None:
+    strange(tmp_path)
+    models = scan([tmp_path])
+    assert usable(models) == {}
+    for name, words in {
+        "video": "'WanPipeline'", "list": "not a JSON object", "folder": "model_index.json is a folder",
+        "lost": "model_index.json is missing",
+        "deep/cut.safetensors": "too small", "old.ckpt": "is a pickle", "shelf.safetensors": "is a folder", "pipe.safetensors": "is a pipe",
+    }.items():  # fmt: skip
+        assert words in models[name].reason and models[name].reason.endswith("."), models[name].reason
+        with pytest.raises(ModelError) as refused:
+            find(models, name)
+        assert refused.value.message == f"The model {name} cannot be loaded: {models[name].reason}"
+    assert models["old.ckpt"].bytes == 4
+
+
+def test_ten_thousand_files_in_a_deep_tree_are_listed_in_time(tmp_path: Path) -> None:
+    whole = tmp_path / "0.safetensors"
+    save_file({"a": torch.zeros(2)}, whole)
+    for shelf in range(100):
+        folder = tmp_path / f"shelf {shelf}" / ("🎨" * (shelf % 2))
+        folder.mkdir(parents=True)
+        for book in range(100):
+            (folder / f"-{'n' * 200}{book}.safetensors").hardlink_to(whole)
+    began = time.process_time()
+    assert len(scan([tmp_path])) == 10_001
+    assert time.process_time() - began < 3
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
@@ -82,7 +127,9 @@ def test_a_name_that_is_not_text_is_passed_over(tmp_path: Path) -> None:
     write(tmp_path / "good")
     write(Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff")))
     write(tmp_path / "two\nlines")
-    assert list(scan([tmp_path])) == ["good"]
+    models = scan([tmp_path])
+    assert list(usable(models)) == ["good"]
+    assert all(model.name.isprintable() and "Rename" in model.reason for model in models.values() if not model.usable)
 
 
 def test_a_folder_that_may_not_be_read_hides_no_other(tmp_path: Path) -> None:

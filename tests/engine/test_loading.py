@@ -12,14 +12,15 @@ import pytest
 import torch
 
 from tests.tiny import write_pipeline
-from webui.engine.catalogue import scan
-from webui.engine.loading import KEPT, Loaded, Loader
+from webui.engine import loading
+from webui.engine.catalogue import find, scan
+from webui.engine.loading import Loaded, Loader
 from webui.errors import ModelError
 
 
 def load(folder: Path) -> Loaded:
     """The model in the folder, by a loader of its own."""
-    return Loader(torch.device("cpu")).get(scan([folder.parent])[folder.name])
+    return Loader(torch.device("cpu")).get(find(scan([folder.parent]), folder.name))
 
 
 def edit(file: Path, **changes: Any) -> None:
@@ -59,17 +60,25 @@ def test_what_is_wrong_is_a_sentence_that_names_the_model(whole: Path, tmp_path:
     assert refused.value.field == "model" and len(refused.value.message) < 400
 
 
-@pytest.mark.parametrize("place", ["unet/evil.py", "evil.py"])
-def test_code_in_a_model_is_never_run(whole: Path, tmp_path: Path, place: str) -> None:
+def test_a_folder_is_judged_again_where_it_is_opened(whole: Path, tmp_path: Path) -> None:
+    """Between the list and the load, it may have become another."""
     folder = Path(shutil.copytree(whole, tmp_path / "evil"))
+    listed = scan([tmp_path])["evil"]
+    assert listed.usable
     trace = tmp_path / "ran"
     index(unet=["evil", "Evil"])(folder)
-    edit(folder / "text_encoder" / "config.json", auto_map={"AutoModel": "evil.Evil"})
-    for code in (folder / place, folder / "text_encoder" / "evil.py"):
+    for code in (folder / "evil.py", folder / "unet" / "evil.py"):
         code.write_text(f"open({str(trace)!r}, 'w').close()\nclass Evil:\n    pass\n")
-    with pytest.raises(ModelError):
-        load(folder)
+    with pytest.raises(ModelError, match="code of its own"):
+        Loader(torch.device("cpu")).get(listed)
     assert not trace.exists()
+
+
+def test_weights_of_the_fp16_variant_are_taken_where_there_are_no_others(whole: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(whole, tmp_path / "half"))
+    for file in folder.rglob("*.safetensors"):
+        file.rename(file.with_suffix(".fp16.safetensors"))
+    assert load(folder).pipe.unet.dtype == torch.float32
 
 
 @pytest.mark.parametrize("window", [16, 77])
@@ -79,7 +88,7 @@ def test_the_tokenizer_is_told_the_encoders_window(tmp_path: Path, window: int) 
     loaded = load(folder)
     assert loaded.pipe.tokenizer.model_max_length == window
     with torch.no_grad():
-        assert loaded.conditioner("a" * (window - 1), "")[0].shape[1] == 2 * window
+        assert loaded.prompts()("a" * (window - 1), "")["prompt_embeds"].shape[1] == 2 * window
 
 
 def test_everything_is_float32_and_no_checker_is_asked_for(whole: Path) -> None:
@@ -88,8 +97,9 @@ def test_everything_is_float32_and_no_checker_is_asked_for(whole: Path) -> None:
     assert pipe.safety_checker is None
 
 
-def test_the_models_used_last_are_kept(tmp_path: Path) -> None:
-    for seed in range(KEPT + 1):
+def test_the_models_used_last_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "KEPT", 2)
+    for seed in range(3):
         write_pipeline(tmp_path / str(seed), seed=seed)
     models, loader = scan([tmp_path]), Loader(torch.device("cpu"))
     first = loader.get(models["0"])

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from webui.engine.loop import Call, Job, Loop, StandIn, Task
+from webui.errors import ModelError
 
 ROWS = 4
 
@@ -141,6 +142,37 @@ def test_one_that_fails_does_not_fail_those_beside_it(bench: Bench) -> None:
     assert bench.ended == {"good": expected(3), "fine": expected(3)}
 
 
+def test_out_of_memory_halves_the_batch_and_nobody_notices(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = bench.denoiser.forward
+
+    def small(sample: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor]:
+        if len(sample) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(sample, *args, **kwargs)
+
+    monkeypatch.setattr(bench.denoiser, "forward", small)
+    for k in range(4):
+        bench.steps(str(k), 3, start=float(k))
+    bench.run()
+    assert bench.ended == {str(k): expected(3, float(k)) for k in range(4)}
+    assert bench.denoiser.forwards == [1] * 12 and bench.loop._rows == 1
+
+
+def test_a_job_that_does_not_fit_alone_ends_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = bench.denoiser.forward
+
+    def small(sample: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor]:
+        if len(sample) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(sample, *args, **kwargs)
+
+    monkeypatch.setattr(bench.denoiser, "forward", small)
+    bench.steps("large", 3, rows=3)
+    bench.steps("good", 3)
+    bench.run()
+    assert isinstance(bench.ended["large"], torch.OutOfMemoryError) and bench.ended["good"] == expected(3)
+
+
 def test_an_error_in_a_job_itself_ends_it_alone(bench: Bench) -> None:
     bench.steps("good", 3)
     bench.add("bad", lambda: 1 // 0)
@@ -251,10 +283,46 @@ def test_the_stand_in_shows_its_module_and_shields_it(bench: Bench) -> None:
 
 def test_a_copy_of_a_pipeline_is_the_jobs_own_and_the_original_is_untouched(bench: Bench) -> None:
     hooks: list[int] = []
-    pipe = SimpleNamespace(unet=bench.denoiser, scheduler="shared", vae="vae", _all_hooks=hooks)
+    vae = SimpleNamespace(config="config")
+    pipe = SimpleNamespace(unet=bench.denoiser, scheduler="shared", vae=vae, _all_hooks=hooks)
     own = bench.loop.copy_of(pipe, "own")
-    assert own.scheduler == "own" and own.vae == "vae" and own._all_hooks is not hooks
-    assert pipe.unet is bench.denoiser and pipe.scheduler == "shared"
+    assert own.scheduler == "own" and own.vae.config == "config" and own._all_hooks is not hooks
+    assert pipe.unet is bench.denoiser and pipe.vae is vae and pipe.scheduler == "shared"
+
+
+def test_decoding_is_a_task_and_invalid_numbers_are_an_error_never_a_picture(bench: Bench) -> None:
+    vae = SimpleNamespace(decode=lambda latents, return_dict: (latents.log(),))
+    decoder = bench.loop.copy_of(SimpleNamespace(unet=bench.denoiser, vae=vae), "own").vae
+    for name, value in (("good", 1.0), ("nan", float("nan")), ("infinite", 0.0)):
+        bench.add(name, partial(decoder.decode, torch.full((1, 3), value), return_dict=False))
+    bench.add("named", lambda: decoder.decode(torch.ones(1, 3)).sample)
+    bench.run()
+    assert torch.equal(bench.ended["good"][0], torch.zeros(1, 3)) and torch.equal(bench.ended["named"], torch.zeros(1, 3))
+    for name in ("nan", "infinite"):
+        assert isinstance(bench.ended[name], ModelError) and "invalid numbers" in bench.ended[name].message
+
+
+def test_denoisers_that_answer_with_lists_get_back_their_own_rows(bench: Bench) -> None:
+    class Lists(nn.Module):
+        """Doubles each of its rows, which may differ in shape."""
+
+        def forward(self, x: list[Tensor], t: Tensor, return_dict: bool = True) -> tuple[list[Tensor]]:
+            bench.denoiser.forwards.append(len(x))
+            return ([2 * row for row in x],)
+
+    stand_in = StandIn(Lists(), bench.loop.ask)
+    for k, rows in enumerate((2, 1, 1)):
+        bench.add(str(k), partial(stand_in, [torch.full((3,), float(k + row)) for row in range(rows)], 0, return_dict=False))
+    bench.run()
+    assert [[float(row[0]) for row in bench.ended[str(k)][0]] for k in range(3)] == [[0, 2], [2], [4]]
+    assert bench.denoiser.forwards == [4]
+
+
+def test_lists_share_a_forward_where_their_pictures_have_one_shape() -> None:
+    pictures, texts = [torch.zeros(4, 1, 8, 8)], [torch.zeros(5, 16)]
+    assert key(x=[*pictures, *pictures]) == key(x=[*pictures, *pictures]) != key(x=[torch.zeros(4, 1, 8, 4)] * 2)
+    assert key(texts=texts * 2) == key(texts=[torch.zeros(9, 16)] * 2)
+    assert key(sizes=[(1, 8, 4)] * 2) != key(sizes=[(1, 4, 8)] * 2)
 
 
 ARGUMENTS: tuple[dict[str, Any], ...] = (

@@ -62,7 +62,7 @@ def test_a_refusal_is_a_sentence_about_a_field(sampler: str, schedule: str, step
     assert refused.value.field == field and refused.value.message.endswith(".")
 
 
-@pytest.mark.parametrize("module", ["samplers", "catalogue", "prompt", "tokens"])
+@pytest.mark.parametrize("module", ["samplers", "catalogue", "families", "safety", "tensors", "prompt", "tokens"])
 def test_what_the_front_imports_does_not_load_torch(module: str) -> None:
     code = f"import sys, webui.engine.{module}; assert not {{'torch', 'diffusers', 'transformers', 'compel'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -8,11 +8,12 @@ import warnings
 from typing import Any
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 
 from webui.engine import schedulers
-from webui.engine.samplers import SAMPLERS, check
+from webui.engine.samplers import AUTOMATIC, FLOW_SAMPLERS, SAMPLERS, check
 from webui.errors import InvalidRequest
 
 BUILTIN = {"beta_start": 0.00085, "beta_end": 0.02, "beta_schedule": "scaled_linear", "prediction_type": "v_prediction"}
@@ -170,3 +171,65 @@ def test_what_is_offered_at_a_few_steps_ends_at_the_clean_picture() -> None:
                 except InvalidRequest:
                     continue
                 assert drive(sampler, schedule, steps, CONFIGS["builtin"])[1] < 0.2, (sampler, schedule, steps)
+
+
+STRAIGHT: dict[str, dict[str, Any]] = {"plain": {"shift": 3.0}, "dynamic": {"shift": 3.0, "use_dynamic_shifting": True}}
+
+
+def straight(sampler: str, schedule: str, steps: int, config: dict[str, Any], passed: str) -> tuple[float, float, list[int]]:
+    """As `drive`, on a straight path; `passed` says which of its arguments the pipeline gives to the scheduler."""
+    generator = torch.Generator().manual_seed(3)
+    truth, noise = torch.randn(2, 1, 4, 8, 8, generator=generator)
+    scheduler = schedulers.build(sampler, schedule, steps, 7, config, FLOW_SAMPLERS)
+    told: list[int] = []
+    worst = [0.0]
+
+    def emit(i: int, x0: torch.Tensor) -> None:
+        told.append(i)
+        worst[0] = max(worst[0], (x0 - truth).abs().max().item())
+
+    schedulers.watch(scheduler, FLOW_SAMPLERS[sampler], steps, emit)
+    sigmas = {"sigmas": np.linspace(1, 1 / steps, steps)} if passed == "sigmas" else {"num_inference_steps": steps}
+    scheduler.set_timesteps(**sigmas, **({"mu": 0.8} if config.get("use_dynamic_shifting") else {}))
+    x = noise
+    extra = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
+    for t in scheduler.timesteps:
+        sigma = scheduler.sigmas[scheduler.step_index or 0]
+        x = scheduler.step((x - truth) / sigma, t, x, **extra, return_dict=False)[0]
+    return worst[0], (x - truth).abs().max().item(), told
+
+
+@pytest.mark.parametrize("passed", ["steps", "sigmas"])
+@pytest.mark.parametrize("path", STRAIGHT)
+@pytest.mark.parametrize("sampler", FLOW_SAMPLERS)
+def test_on_a_straight_path_the_clean_estimate_is_right_and_the_end_is_clean(sampler: str, path: str, passed: str) -> None:
+    row = FLOW_SAMPLERS[sampler]
+    takes = inspect.signature(getattr(diffusers, row.scheduler).set_timesteps).parameters
+    if (passed == "sigmas" and "sigmas" not in takes) or (path == "dynamic" and "mu" not in takes):
+        return  # no family that passes it offers the sampler: test_families.py runs what is offered
+    for schedule in row.schedules:
+        for steps in (1, 2, 3, 20, 50, 100, 150):
+            if steps <= row.max_steps:
+                estimate, end, told = straight(sampler, schedule, steps, STRAIGHT[path], passed)
+                assert told == list(range(1, steps + 1)), (schedule, steps)
+                assert estimate < EXACT and end < 1e-3, (schedule, steps)
+
+
+@pytest.mark.parametrize("sampler", FLOW_SAMPLERS)
+def test_on_a_straight_path_a_scheduler_is_the_one_that_diffusers_builds(sampler: str) -> None:
+    row = FLOW_SAMPLERS[sampler]
+    kind = getattr(diffusers, row.scheduler)
+    for schedule in row.schedules:
+        ours = schedulers.build(sampler, schedule, 20, 0, STRAIGHT["plain"], FLOW_SAMPLERS)
+        theirs = kind.from_config(dict(ours.config))
+        assert type(ours) is kind and ours.config == theirs.config
+        for scheduler in (ours, theirs):
+            scheduler.set_timesteps(20)
+        assert torch.equal(ours.timesteps, theirs.timesteps) and torch.equal(ours.sigmas, theirs.sigmas)
+
+
+def test_the_bend_of_a_path_is_kept_under_either_of_its_names() -> None:
+    for config in ({"shift": 3.0}, {"flow_shift": 3.0}):
+        euler = schedulers.build("Euler", AUTOMATIC, 4, 0, config, FLOW_SAMPLERS)
+        multistep = schedulers.build("DPM++ 2M", AUTOMATIC, 4, 0, config, FLOW_SAMPLERS)
+        assert euler.config.shift == multistep.config.flow_shift == 3.0

@@ -10,6 +10,7 @@ import typer
 
 from webui.cli.compare import compare
 from webui.cli.generate import generate
+from webui.cli.models import models
 from webui.cli.serve import serve
 from webui.errors import UserError
 
@@ -20,6 +21,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 app.callback(invoke_without_command=True)(serve)
 app.command()(generate)
 app.command()(compare)
+app.command()(models)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,7 +16,8 @@ from webui.comparisons.estimate import seconds as seconds_of
 from webui.comparisons.measures import Distance
 from webui.engine import samplers
 from webui.engine.catalogue import Model, find
-from webui.errors import InvalidRequest, NotAllowed, NotFound, StorageError, UserError
+from webui.engine.judge import judge
+from webui.errors import InvalidRequest, ModelError, NotAllowed, NotFound, StorageError, UserError
 from webui.events import Cancelled, Event, Failed, Finished
 from webui.jobs.job import Job
 from webui.jobs.journal import ComparisonEntry, Journal
@@ -339,8 +340,8 @@ def made(entry: ComparisonEntry, requests: Sequence[Request], models: Mapping[st
         resolved = request.resolve(model.defaults, model.name)
         job = Job(uuid.uuid4().hex, entry.id, entry.owner, resolved, now)
         try:
-            samplers.check(resolved.sampler, resolved.schedule, resolved.steps)
-        except InvalidRequest as error:
+            judge(resolved, model, models)
+        except (InvalidRequest, ModelError) as error:
             refused = refused or error
             job.append(Failed(message=error.message))
         jobs.append(job)

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from compel import Compel
+from compel import Compel, ReturnedEmbeddingsType
 from compel.prompt_parser import Conjunction, FlattenedPrompt
 from torch import Tensor
 
@@ -27,11 +27,16 @@ KEPT = 64
 
 
 class Conditioner:
-    """Text to conditioning for one model."""
+    """Text to conditioning for one encoder: from its last layer, or from the one before it, as SDXL wants it."""
 
-    def __init__(self, tokenizer: Any, text_encoder: Any) -> None:
+    def __init__(self, tokenizer: Any, text_encoder: Any, *, penultimate: bool = False) -> None:
         self._tokenizer = tokenizer
-        self._compel = Compel(tokenizer=tokenizer, text_encoder=text_encoder, truncate_long_prompts=False)
+        layer = (
+            ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED
+            if penultimate
+            else ReturnedEmbeddingsType.LAST_HIDDEN_STATES_NORMALIZED
+        )
+        self._compel = Compel(tokenizer=tokenizer, text_encoder=text_encoder, truncate_long_prompts=False, returned_embeddings_type=layer)
         self._kept: OrderedDict[tuple[str, str], tuple[Tensor, Tensor]] = OrderedDict()
 
     def __call__(self, prompt: str, negative: str) -> tuple[Tensor, Tensor]:

@@ -8,16 +8,18 @@ import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from webui.engine import schedulers
 from webui.engine.catalogue import find, scan
+from webui.engine.latents import LAYOUTS
 from webui.engine.loading import Loaded, Loader
-from webui.engine.loop import Job, Loop, Task
-from webui.engine.preview import decode
-from webui.engine.samplers import SAMPLERS
+from webui.engine.loop import Job, Loop, Setting, Task
+from webui.engine.loras import known, tags
+from webui.engine.memory import exhausted
 from webui.errors import UserError
 from webui.events import Cancelled, Event, Failed, Rendered, Started, Step, Waiting
 from webui.request import Resolved
@@ -72,40 +74,52 @@ class Engine:
         if model.name not in self._loader:
             emit(Waiting(reason=f"The model {model.title} is being loaded."))
         loaded = self._loader.get(model)
+        prompt, loras = tags(request.prompt)
+        files = {name: lora.path for name, lora in known(self._models, loras, model.family).items()}
+        with loaded.adapters.using(loras, files):
+            setting = Setting(loras, partial(loaded.adapters.activate, loras, files))
+            self._paint(request.model_copy(update={"prompt": prompt}), loaded, setting, emit)
+
+    def _paint(self, request: Resolved, loaded: Loaded, setting: Setting, emit: Emit) -> None:
+        family, prompts = loaded.family, loaded.prompts(setting.key)
+
+        def ask(task: Task) -> Any:
+            """A task with the job's LoRAs in the layers."""
+            return self._loop.ask(Task(lambda: (setting.apply(), task.do())[1], (id(loaded), setting.key, task.key) if task.key else None))
+
         # 2. The prompts, as conditioning.
-        prompts = (request.prompt, request.negative if request.guidance > 1 else "")
-        positive, negative = self._loop.ask(Task(partial(loaded.conditioner, *prompts), key=(model.name, prompts)))
+        guided = bool(family.guidance) and request.guidance > 1
+        texts = (request.prompt, request.negative if guided and family.negative else None)
+        given = ask(Task(partial(prompts, *texts), texts))
         # 3. The job's own scheduler, which counts the steps and shows the clean estimates.
         emit(Started(steps=request.steps))
         began = time.monotonic()
-        scheduler = schedulers.build(request.sampler, request.schedule, request.steps, request.seed, loaded.pipe.scheduler.config)
-        schedulers.watch(scheduler, SAMPLERS[request.sampler], request.steps, partial(self._show, loaded, request, emit, began))
-        # 4. The pipeline, unmodified but for its denoiser, which asks the loop.
-        latents = self._loop.copy_of(loaded.pipe, scheduler)(
-            prompt_embeds=positive,
-            negative_prompt_embeds=negative if request.guidance > 1 else None,
+        config = loaded.pipe.scheduler.config
+        scheduler = schedulers.build(request.sampler, request.schedule, request.steps, request.seed, config, family.samplers)
+        schedulers.watch(scheduler, family.samplers[request.sampler], request.steps, partial(self._show, loaded, request, emit, began))
+        # 4. The pipeline, unmodified but for its denoiser and its decoder, which ask the loop.
+        pipe = self._loop.copy_of(loaded.pipe, scheduler, setting)
+        prompts.prepare(pipe, ask)
+        picture = pipe(
+            **given,
+            **family.options,
+            **{family.argument: request.guidance if guided else family.off},
             num_inference_steps=request.steps,
-            guidance_scale=request.guidance,
             width=request.width,
             height=request.height,
             # On the CPU, so that the seed alone decides the noise, whatever the device and whatever else is in the batch.
             generator=torch.Generator("cpu").manual_seed(request.seed),
-            output_type="latent",
-        ).images
+            output_type="pt",
+        ).images[0]
         # 5. The picture.
-        picture = self._loop.ask(Task(partial(decode, loaded.pipe.vae, latents)))[0]
-        if not torch.isfinite(latents).all() or not torch.isfinite(picture).all():
-            emit(Failed(message="The model produced invalid numbers instead of a picture. Try another sampler or a lower guidance."))
-            return
-        pixels = (picture.clamp(0, 1).permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous()
+        pixels = (picture.float().permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous()
         emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), seconds=time.monotonic() - began))
 
     def _show(self, loaded: Loaded, request: Resolved, emit: Emit, began: float, i: int, x0: Tensor) -> None:
         picture = None
-        if self._previews == "fast":
-            picture = loaded.preview.fast(x0)
-        elif self._previews == "fine":
-            picture = loaded.preview.fine(x0)
+        if self._previews != "off":
+            latents = LAYOUTS[loaded.family.layout](loaded.pipe, x0, request.width, request.height)
+            picture = loaded.preview.fast(latents) if self._previews == "fast" else loaded.preview.fine(latents)
         emit(Step(i=i, n=request.steps, preview=picture, seconds=time.monotonic() - began))
 
 
@@ -122,6 +136,9 @@ def _failed(emit: Emit, error: Exception) -> None:
     """A person's mistake is told as it is; a bug is logged in full, and its id is what the person is told."""
     if isinstance(error, UserError):
         emit(Failed(message=error.message))
+        return
+    if exhausted(error):
+        emit(Failed(message="There is not enough memory for this picture. Lower its width and height, or choose a smaller model."))
         return
     id = uuid.uuid4().hex[:8]
     log.error("error %s", id, exc_info=error)

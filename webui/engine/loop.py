@@ -17,13 +17,18 @@ import copy
 import inspect
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import accumulate
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import greenlet
 import torch
 from torch import Tensor
+
+from webui.engine.memory import exhausted, release
+from webui.errors import ModelError
 
 PATIENCE = 0.1
 """Seconds of tasks in a round without forwards; a task that is begun is finished."""
@@ -36,11 +41,22 @@ class Cancelled(BaseException):
     """Thrown into a job. Not an `Exception`: pipelines and libraries must not swallow it."""
 
 
+class Setting(NamedTuple):
+    """How a module must be set before a call, such as with which LoRAs in its layers."""
+
+    key: Any = None
+    apply: Callable[[], None] = lambda: None
+
+
+AS_IT_IS = Setting()
+
+
 class Call:
     """One denoiser call of one job: its arguments by name, told apart into per-row and shared ones."""
 
-    def __init__(self, module: Any, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, module: Any, arguments: Mapping[str, Any], setting: Setting = AS_IT_IS) -> None:
         self.module = module
+        self.setting = setting
         self.rows = len(next(iter(arguments.values())))
         self.rowed: dict[tuple[str, ...], Any] = {}
         self.shared: dict[tuple[str, ...], Any] = {}
@@ -49,7 +65,7 @@ class Call:
                 value = torch.as_tensor(value, dtype=torch.float32).reshape(-1).expand(self.rows)
             per_row = (isinstance(value, list) or (torch.is_tensor(value) and value.ndim > 0)) and len(value) == self.rows
             (self.rowed if per_row else self.shared)[name] = value
-        self.key = (id(module), _shapes(self.rowed), _contents(self.shared))
+        self.key = (id(module), setting.key, _shapes(self.rowed), _contents(self.shared))
         """Calls of one key can share a forward."""
 
 
@@ -73,9 +89,10 @@ class Job:
 class StandIn:
     """Takes the denoiser's place on a job's copy of the pipeline. A plain object: pipelines look for devices at modules only."""
 
-    def __init__(self, module: Any, ask: Callable[[Call], Tensor]) -> None:
+    def __init__(self, module: Any, ask: Callable[[Call], Tensor], setting: Setting = AS_IT_IS) -> None:
         self._module = module
         self._ask = ask
+        self._setting = setting
         self._signature = inspect.signature(type(module).forward)
 
     def __getattr__(self, name: str) -> Any:
@@ -91,8 +108,34 @@ class StandIn:
     def __call__(self, *args: Any, return_dict: bool = True, **kwargs: Any) -> Any:
         arguments = self._signature.bind(None, *args, **kwargs).arguments
         arguments.pop("self")
-        out = self._ask(Call(self._module, arguments))
+        out = self._ask(Call(self._module, arguments, self._setting))
         return SimpleNamespace(sample=out) if return_dict else (out,)
+
+
+class Decoder:
+    """Takes the autoencoder's place on a job's copy of the pipeline: decoding is a task, which must not hold up the others' steps."""
+
+    def __init__(self, vae: Any, ask: Callable[[Task], Any]) -> None:
+        self._vae = vae
+        self._ask = ask
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._vae, name)
+
+    def decode(self, latents: Tensor, return_dict: bool = True, **kwargs: Any) -> Any:
+        """As the autoencoder's own.
+
+        Raises:
+            ModelError: latents or picture hold numbers that are none.
+        """
+        out = self._ask(Task(partial(self._decode, latents)))
+        return SimpleNamespace(sample=out) if return_dict else (out,)
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        out: Tensor = self._vae.decode(latents, return_dict=False)[0]
+        if not torch.isfinite(latents).all() or not torch.isfinite(out).all():
+            raise ModelError("The model produced invalid numbers instead of a picture. Try another sampler or a lower guidance.")
+        return out
 
 
 class Loop:
@@ -114,12 +157,13 @@ class Loop:
         """From inside a job: hand over, and come back with the result."""
         return self._hub.switch(what)
 
-    def copy_of(self, pipe: Any, scheduler: Any) -> Any:
-        """A pipeline that shares the weights but has its own scheduler, and asks this loop instead of its denoiser."""
+    def copy_of(self, pipe: Any, scheduler: Any, setting: Setting = AS_IT_IS) -> Any:
+        """A pipeline that shares the weights but has its own scheduler, and asks this loop instead of its denoiser and its decoder."""
         own = copy.copy(pipe)
         part = "unet" if hasattr(pipe, "unet") else "transformer"
         # Through __dict__: a plain assignment would write the stand-in into the copy's configuration.
-        own.__dict__.update({part: StandIn(getattr(pipe, part), self.ask), "scheduler": scheduler, "_all_hooks": []})
+        stand_ins = {part: StandIn(getattr(pipe, part), self.ask, setting), "vae": Decoder(pipe.vae, self.ask)}
+        own.__dict__.update({**stand_ins, "scheduler": scheduler, "_all_hooks": []})
         return own
 
     def step(self, listen: Callable[[], None] = lambda: None) -> bool:
@@ -189,11 +233,20 @@ class Loop:
             if len(jobs) == 1:
                 self._enter(jobs[0], jobs[0].greenlet.throw, error)
                 return
-            for job in jobs:  # one bad job must not fail the others
-                self._call([job])
+            short = exhausted(error)
+        else:
+            for job, out in zip(jobs, outs, strict=True):
+                self._enter(job, job.greenlet.switch, out)
             return
-        for job, out in zip(jobs, outs, strict=True):
-            self._enter(job, job.greenlet.switch, out)
+        # Outside of the handler, whose error holds on to what the forward had taken. Nothing was consumed: the same calls again.
+        if short:
+            release()
+            self._rows = max(1, sum(call.rows for call in calls) // 2)  # from now on
+            again = [jobs[: len(jobs) // 2], jobs[len(jobs) // 2 :]]
+        else:
+            again = [[job] for job in jobs]  # one bad job must not fail the others
+        for some in again:
+            self._call(some)
 
     def _do(self, jobs: list[Job]) -> None:
         """The task of the job that came first, for all jobs that wait for its result."""
@@ -244,16 +297,20 @@ def _groups(jobs: Iterable[Job], rows: int) -> Iterator[list[Job]]:
         yield group
 
 
-def _forward(calls: list[Call]) -> tuple[Tensor, ...]:
-    """One forward for calls of one key; each call's rows of the output."""
+def _forward(calls: list[Call]) -> Sequence[Any]:
+    """One forward for calls of one key; each call's rows of the output, as a tensor or, from denoisers that answer with one, a list."""
     arguments = dict(calls[0].shared)
     for name in calls[0].rowed:
         parts = [call.rowed[name] for call in calls]
         arguments[name] = (
             parts[0] if len(parts) == 1 else torch.cat(parts) if torch.is_tensor(parts[0]) else [x for part in parts for x in part]
         )
+    calls[0].setting.apply()
     out = calls[0].module(**_nested(arguments), return_dict=False)[0]
-    return torch.split(out, [call.rows for call in calls])
+    if torch.is_tensor(out):
+        return torch.split(out, [call.rows for call in calls])
+    ends = list(accumulate(call.rows for call in calls))
+    return [out[end - call.rows : end] for call, end in zip(calls, ends, strict=True)]
 
 
 def _flat(arguments: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -278,13 +335,26 @@ def _nested(arguments: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
 def _shapes(arguments: Mapping[tuple[str, ...], Any]) -> tuple[Any, ...]:
     """What must be equal of per-row arguments: names, shapes but for the rows, and dtypes."""
     return tuple(
-        (name, (tuple(value.shape[1:]), value.dtype) if torch.is_tensor(value) else "list") for name, value in sorted(arguments.items())
+        (name, (tuple(value.shape[1:]), value.dtype) if torch.is_tensor(value) else _alike(value))
+        for name, value in sorted(arguments.items())
     )
+
+
+def _alike(rows: list[Any]) -> Any:
+    """What must be equal of lists: the pictures' shapes; texts may differ in length; anything but tensors, such as sizes, is all one."""
+    if all(torch.is_tensor(row) for row in rows):
+        return tuple(sorted({tuple(row.shape) for row in rows if row.ndim > 2}))
+    return tuple(sorted({repr(row) for row in rows}))
 
 
 def _contents(arguments: Mapping[tuple[str, ...], Any]) -> tuple[Any, ...]:
     """What must be equal of shared arguments: everything. Tensors by value, or two sizes of equal token count would be mixed."""
     return tuple(
-        (name, (tuple(value.shape), value.cpu().numpy().tobytes()) if torch.is_tensor(value) else repr(value))
+        (name, (tuple(value.shape), value.dtype, _bytes(value)) if torch.is_tensor(value) else repr(value))
         for name, value in sorted(arguments.items())
     )
+
+
+def _bytes(value: Tensor) -> bytes:
+    """A tensor's numbers, of any type: numpy knows no bfloat16."""
+    return value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

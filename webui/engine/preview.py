@@ -30,7 +30,7 @@ class Preview:
     """The latent-to-RGB map of one model."""
 
     def __init__(self, folder: Path, vae: Any) -> None:
-        self._weight, self._bias = _shipped(folder / "preview.safetensors", vae.config.latent_channels) or _fit(vae)
+        self._weight, self._bias = _shipped(folder / "preview.safetensors", _channels(vae)) or _fit(vae)
         """(3 scale^2, channels, k, k) and (3 scale^2,)."""
         self._scale = round((len(self._bias) / 3) ** 0.5)
         self._vae = vae
@@ -47,9 +47,20 @@ class Preview:
 
 
 def decode(vae: Any, latents: Tensor) -> Tensor:
-    """(n, 3, height, width), nominally in [0, 1] but not clamped, from latents as the sampler sees them."""
-    scaled = latents / vae.config.scaling_factor + (getattr(vae.config, "shift_factor", None) or 0)
+    """(n, 3, height, width), nominally in [0, 1] but not clamped, from latents (n, channels, h, w) as the sampler sees them."""
+    config = vae.config
+    mean, spread = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
+    scaled = latents / getattr(config, "scaling_factor", 1.0) + (getattr(config, "shift_factor", None) or 0)
+    if mean is not None and spread is not None:
+        scaled = scaled * scaled.new_tensor(spread)[:, None, None] + scaled.new_tensor(mean)[:, None, None]
+    if hasattr(config, "z_dim"):  # an autoencoder for films: ours have one frame
+        return vae.decode(scaled[:, :, None].to(vae.dtype), return_dict=False)[0][:, :, 0].float() / 2 + 0.5  # type: ignore[no-any-return]
     return vae.decode(scaled.to(vae.dtype), return_dict=False)[0].float() / 2 + 0.5  # type: ignore[no-any-return]
+
+
+def _channels(vae: Any) -> int:
+    """Of its latents."""
+    return int(getattr(vae.config, "latent_channels", None) or vae.config.z_dim)
 
 
 def jpeg(rgb: Tensor) -> bytes:
@@ -83,7 +94,7 @@ def _fit(vae: Any) -> tuple[Tensor, Tensor]:
 
     1x1 only: on smooth latents neighbours are nearly collinear, and a wider map generalises worse.
     """
-    channels = vae.config.latent_channels
+    channels = _channels(vae)
     generator = torch.Generator().manual_seed(0)
     smooth = F.interpolate(1.2 * torch.randn(FITTED_ON, channels, 4, 4, generator=generator), size=(16, 16), mode="bicubic")
     pictures = torch.cat([decode(vae, one[None].to(vae.device)).cpu().clamp(0, 1) for one in smooth])

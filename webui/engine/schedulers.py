@@ -27,17 +27,17 @@ FEW = 4
 """Below this many steps every spacing but "trailing" starts at a low noise level, and the picture comes out as noise."""
 
 
-def build(sampler: str, schedule: str, steps: int, seed: int, config: Mapping[str, Any]) -> Any:
-    """A fresh scheduler. `config` is that of the scheduler saved with the model.
+def build(sampler: str, schedule: str, steps: int, seed: int, config: Mapping[str, Any], samplers: Mapping[str, Sampler] = SAMPLERS) -> Any:
+    """A fresh scheduler. `config` is that of the scheduler saved with the model, `samplers` the table of its family.
 
     Raises:
         InvalidRequest: the model needs what this sampler's scheduler does not know.
     """
-    row = SAMPLERS[sampler]
+    row = samplers[sampler]
     kind = getattr(diffusers, row.scheduler)
     known = _options(row)
     if config.get(ZERO_SNR) and ZERO_SNR not in known:
-        others = ", ".join(name for name, other in SAMPLERS.items() if ZERO_SNR in _options(other))
+        others = ", ".join(name for name, other in samplers.items() if ZERO_SNR in _options(other))
         raise InvalidRequest(f"This model starts from pure noise, which {sampler} cannot do. Choose one of: {others}.", "sampler")
     wanted: dict[str, Any] = {"clip_sample": False} | dict(row.options)
     if "Normal" not in row.schedules and config.get("timestep_spacing") == "linspace":
@@ -49,6 +49,10 @@ def build(sampler: str, schedule: str, steps: int, seed: int, config: Mapping[st
     if "noise_sampler_seed" in known:
         # Its Brownian tree would otherwise be seeded by torch's global generator: not a function of the request.
         wanted["noise_sampler_seed"] = seed
+    if row.x0 == "flow":
+        # One number under two names: how far the path is bent towards noise (Esser et al. 2024).
+        shift = config.get("shift", config.get("flow_shift", 1.0))
+        wanted |= {"shift": shift, "flow_shift": shift}
     scheduler = _construct(kind, dict(config), {key: value for key, value in wanted.items() if key in known})
     _begin_at_first(scheduler)
     return scheduler
@@ -126,4 +130,14 @@ def _from_sigmas(scheduler: Any, output: Tensor, t: Any, sample: Tensor) -> Tens
     return _clean(output, sample, a, sigma * a, scheduler.config.prediction_type)
 
 
-ESTIMATES: Mapping[str, Callable[[Any, Tensor, Any, Tensor], Tensor]] = {"alphas": _from_alphas, "sigmas": _from_sigmas}
+def _from_flow(scheduler: Any, output: Tensor, t: Any, sample: Tensor) -> Tensor:
+    """x0 of `sample` = (1 - sigma) x0 + sigma noise, from the velocity noise - x0."""
+    sigma: Tensor = scheduler.sigmas[scheduler.step_index or 0].to(sample)
+    return sample - sigma * output
+
+
+ESTIMATES: Mapping[str, Callable[[Any, Tensor, Any, Tensor], Tensor]] = {
+    "alphas": _from_alphas,
+    "sigmas": _from_sigmas,
+    "flow": _from_flow,
+}

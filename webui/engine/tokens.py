@@ -8,12 +8,16 @@ from typing import NamedTuple
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+from webui.engine import clip
 from webui.engine.catalogue import Model
+from webui.engine.loras import TAG
 from webui.engine.prompt import plain
 from webui.errors import ModelError
 
 CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 """How CLIP's tokenizer cuts text before it merges bytes (Radford et al. 2021)."""
+
+OPTIONS = {"unk_token": clip.END, "end_of_word_suffix": clip.LAST}
 
 
 class Tokens(NamedTuple):
@@ -42,11 +46,12 @@ class TokenCounter:
         """
         if model.path not in self._loaded:
             try:
-                self._loaded[model.path] = (_tokenizer(model.path / "tokenizer"), _window(model.path))
+                single = model.path.is_file()
+                self._loaded[model.path] = _clips() if single else (_tokenizer(model.path / "tokenizer"), _window(model.path))
             except Exception as error:
                 raise ModelError(f"The tokenizer of {model.name} cannot be read.", "model") from error
         tokenizer, window = self._loaded[model.path]
-        return Tokens(len(tokenizer.encode(plain(prompt), add_special_tokens=False).ids), window)
+        return Tokens(len(tokenizer.encode(plain(TAG.sub("", prompt)), add_special_tokens=False).ids), window)
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
@@ -58,9 +63,19 @@ def _tokenizer(folder: Path) -> Tokenizer:
         tokenizer.no_padding()
         return tokenizer
     # Older folders hold CLIP's two files instead.
-    vocabulary, merges = str(folder / "vocab.json"), str(folder / "merges.txt")
-    tokenizer = Tokenizer(models.BPE.from_file(vocabulary, merges, unk_token="<|endoftext|>", end_of_word_suffix="</w>"))
-    tokenizer.add_special_tokens(["<|startoftext|>", "<|endoftext|>"])
+    return _clip(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt"), **OPTIONS))
+
+
+def _clips() -> tuple[Tokenizer, int]:
+    """CLIP's own, for checkpoints in a single file, and the room in its window."""
+    pairs = clip.merges()
+    return _clip(models.BPE(clip.vocabulary(pairs), pairs, **OPTIONS)), clip.WINDOW - 2
+
+
+def _clip(pieces: models.BPE) -> Tokenizer:
+    """How CLIP prepares text."""
+    tokenizer = Tokenizer(pieces)
+    tokenizer.add_special_tokens([clip.START, clip.END])
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(Regex(CLIP_WORDS), "removed", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]

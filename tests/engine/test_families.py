@@ -1,0 +1,249 @@
+"""Every family as a tiny pipeline: recognised, run with live clean previews, cancelled, batched, equal to plain diffusers."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tests.engine.conftest import pixels
+from tests.families import PIPES, write_family
+from webui.engine import schedulers
+from webui.engine.catalogue import Model, scan
+from webui.engine.engine import Engine
+from webui.engine.families import FAMILIES, VARIANTS, defaults_of, suits
+from webui.engine.loading import Loaded
+from webui.engine.preview import decode
+from webui.errors import InvalidRequest
+from webui.events import Cancelled, Event, Rendered, Step
+from webui.request import Request, Resolved
+
+
+@pytest.fixture(scope="module", params=PIPES)
+def family(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def folder(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_family(tmp_path_factory.mktemp("models") / "tiny", family)
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Model:
+    return scan([folder.parent])["tiny"]
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path) -> Engine:
+    return Engine([folder.parent], "cpu", "fast")
+
+
+@pytest.fixture(scope="module")
+def loaded(engine: Engine, model: Model) -> Loaded:
+    return engine._loader.get(model)
+
+
+def asked(model: Model, **fields: Any) -> Resolved:
+    """A request that this model takes: with guidance and a negative prompt where its family has them."""
+    family = FAMILIES[model.family]
+    given: dict[str, Any] = {"prompt": "a red boat", "seed": 5, "steps": 4, "width": 64, "height": 96}
+    given |= {"guidance": 3.0 if family.guidance else 1.0, "negative": "blue" if family.negative else ""} | fields
+    request = Request.parse(given).resolve(model.defaults, model.name)
+    suits(request, model.family)
+    return request
+
+
+def run(engine: Engine, *requests: Resolved) -> list[list[Event]]:
+    """Run requests together; the events of each."""
+    logs: list[list[Event]] = [[] for _ in requests]
+    for number, one in enumerate(requests):
+        engine.submit(str(number), one, logs[number].append)
+    while engine.step():
+        pass
+    return logs
+
+
+def spied(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, see: Callable[[Any, Any], None]) -> None:
+    """Let a method's first argument and its result be seen."""
+    inner = getattr(owner, name)
+
+    def method(*args: Any, **kwargs: Any) -> Any:
+        out = inner(*args, **kwargs)
+        see(args[0] if args else None, out)
+        return out
+
+    monkeypatch.setattr(owner, name, method)
+
+
+def plain(folder: Path, model: Model, one: Resolved) -> Tensor:
+    """(3, height, width) in [-1, 1], unclamped: what diffusers itself decodes for the request."""
+    row = FAMILIES[model.family]
+    pipe: Any = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    if type(pipe.scheduler).__name__ in ("PNDMScheduler", "EulerDiscreteScheduler"):
+        pipe.scheduler = schedulers.build(one.sampler, one.schedule, one.steps, one.seed, pipe.scheduler.config)
+    decoded: list[Tensor] = []
+    inner = pipe.vae.decode
+
+    def decoding(*args: Any, **kwargs: Any) -> Any:
+        out = inner(*args, **kwargs)
+        decoded.append(out[0])
+        return out
+
+    pipe.vae.decode = decoding
+    given: dict[str, Any] = {row.argument: one.guidance, **row.options} | ({"negative_prompt": one.negative} if row.negative else {})
+    generator = torch.Generator("cpu").manual_seed(one.seed)
+    pipe(prompt=one.prompt, num_inference_steps=one.steps, width=one.width, height=one.height, generator=generator, **given)
+    return decoded[0].reshape(3, one.height, one.width)
+
+
+def test_it_is_recognised_with_its_defaults(model: Model, family: str) -> None:
+    assert model.usable and model.family == family, model.reason
+    assert model.defaults == FAMILIES[family].defaults
+    assert sum(model.parameters.values()) > 10_000
+
+
+def test_it_equals_plain_diffusers_with_a_live_clean_preview_of_each_step(
+    engine: Engine, model: Model, loaded: Loaded, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[Tensor] = []
+    shown: list[Tensor] = []
+    spied(monkeypatch, loaded.pipe.vae, "decode", lambda _, out: decoded.append(out[0]))
+    spied(monkeypatch, loaded.preview, "fast", lambda latents, _: shown.append(latents))
+    one = asked(model)
+    (log,) = run(engine, one)
+    expected = plain(folder, model, one)
+    assert (decoded[0].reshape(3, one.height, one.width) - expected).abs().max() <= 1e-4
+    assert np.abs(pixels(log) - ((expected / 2 + 0.5).clamp(0, 1) * 255).round().permute(1, 2, 0).numpy()).max() <= 1
+    steps = [event for event in log if isinstance(event, Step)]
+    assert [event.i for event in steps] == [1, 2, 3, 4]
+    for event in steps:
+        with Image.open(io.BytesIO(event.preview or b"")) as picture:
+            assert picture.width * one.height == picture.height * one.width
+    # The estimate of the last step is the picture itself: so the layout is right, and what is shown is clean.
+    with torch.no_grad():
+        last = decode(loaded.pipe.vae, shown[-1])[0]
+    assert (last - (expected / 2 + 0.5)).abs().max() < 1e-3
+    assert not torch.equal(shown[0], shown[-1])
+
+
+def test_batched_with_itself_at_different_step_counts_it_is_the_same(
+    engine: Engine, model: Model, loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = [asked(model, steps=steps, seed=steps) for steps in (3, 4, 6)]
+    denoiser = loaded.pipe.unet if hasattr(loaded.pipe, "unet") else loaded.pipe.transformer
+    forwards: list[int] = []
+    spied(monkeypatch, denoiser, "forward", lambda *_: forwards.append(1))
+    alone = [pixels(run(engine, one)[0]) for one in several]
+    apart, forwards[:] = len(forwards), []
+    together = [pixels(log) for log in run(engine, *several)]
+    assert len(forwards) < apart, "they share forwards"
+    for one, other in zip(alone, together, strict=True):
+        assert np.abs(one - other).max() <= 1
+    assert len({one.tobytes() for one in alone}) == 3
+
+
+def test_cancelled_in_mid_run_it_leaves_everything_sound(engine: Engine, model: Model) -> None:
+    before = pixels(run(engine, asked(model))[0])
+    log: list[Event] = []
+    engine.submit("victim", asked(model, steps=50), log.append)
+    while sum(isinstance(event, Step) for event in log) < 2:
+        engine.step()
+    engine.cancel("victim")
+    assert isinstance(log[-1], Cancelled) and not engine.step()
+    assert np.array_equal(pixels(run(engine, asked(model))[0]), before)
+
+
+def test_prompt_seed_guidance_and_negative_prompt_matter(engine: Engine, model: Model) -> None:
+    row = FAMILIES[model.family]
+    changes: dict[str, Any] = {"prompt": "zzz 123", "seed": 6} | ({"guidance": 9.0} if row.guidance else {})
+    changes |= {"negative": "zzz 123"} if row.negative else {}
+    base = pixels(run(engine, asked(model))[0])
+    for field, value in changes.items():
+        assert not np.array_equal(pixels(run(engine, asked(model, **{field: value}))[0]), base), field
+    assert isinstance(run(engine, asked(model, negative="", guidance=1.0))[0][-1], Rendered), "off"
+
+
+def test_every_sampler_and_schedule_that_it_offers_runs(engine: Engine, model: Model) -> None:
+    row = FAMILIES[model.family]
+    if row.defaults.sampler not in row.samplers or len(row.samplers) > 10:
+        return  # those of the first families are run in test_engine.py
+    for sampler, offered in row.samplers.items():
+        for schedule in offered.schedules:
+            for steps in (1, 2, 5):
+                (log,) = run(engine, asked(model, sampler=sampler, schedule=schedule, steps=steps))
+                assert [event.i for event in log if isinstance(event, Step)] == list(range(1, steps + 1)), (sampler, schedule, steps)
+                assert isinstance(log[-1], Rendered), (sampler, schedule, steps)
+
+
+def test_what_it_does_not_have_is_refused_with_a_sentence(model: Model, family: str) -> None:
+    row = FAMILIES[family]
+    wrong: dict[str, Any] = {
+        "width": 64 + row.multiple // 2 if row.multiple > 8 else None,
+        "sampler": "DDIM" if len(row.samplers) < 10 else None,
+    }
+    wrong |= {"negative": None if row.negative else "blue", "guidance": None if row.guidance else 4.0}
+    for field, value in wrong.items():
+        if value is None:
+            continue
+        with pytest.raises(InvalidRequest) as refused:
+            asked(model, **{field: value})
+        assert refused.value.field == field and refused.value.message.endswith(".") and family in refused.value.message
+
+
+def test_each_family_has_its_test_and_each_default_suits_it() -> None:
+    assert set(PIPES) == set(FAMILIES)
+    for name, row in FAMILIES.items():
+        suits(Request(seed=1).resolve(row.defaults, "m"), name)
+    for variant in VARIANTS:
+        for name in variant.families:
+            defaults = defaults_of(name, "-".join(variant.words[:1]), {part: {key: value} for (part, key), value in variant.marks.items()})
+            assert defaults != FAMILIES[name].defaults
+            suits(Request(seed=1).resolve(defaults, "m"), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "steps", "guidance"),
+    [("sdxl-turbo", "Stable Diffusion XL", 4, 1), ("sdxl_lightning_4step", "Stable Diffusion XL", 8, 1),
+     ("LCM_Dreamshaper", "Stable Diffusion 1.x", 6, 1), ("my-model", "Stable Diffusion XL", 25, 6), ("Z-Image-Turbo", "Z-Image", 9, 1)],
+)  # fmt: skip
+def test_variants_are_known_by_their_names(name: str, family: str, steps: int, guidance: float) -> None:
+    defaults = defaults_of(family, name, {})
+    assert (defaults.steps, defaults.guidance) == (steps, guidance)
+
+
+def table() -> str:
+    """The families as the README shows them."""
+    rows = ["| family | pipeline | steps | guidance | size | sampler | samplers | negative prompt |", "|---|---|---|---|---|---|---|---|"]
+    for name, row in FAMILIES.items():
+        usual = row.defaults
+        samplers = f"all {len(row.samplers)}" if len(row.samplers) > 10 else ", ".join(row.samplers)
+        guidance = f"{usual.guidance:g}" + (" (distilled)" if "istilled" in row.guidance else "") if row.guidance else "none"
+        cells = (
+            name,
+            f"`{row.pipelines[0]}`",
+            usual.steps,
+            guidance,
+            usual.width,
+            usual.sampler,
+            samplers,
+            "yes" if row.negative else "no",
+        )
+        rows.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+def test_the_readme_shows_the_table() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    shown = re.search(r"^\| family \|.*?(?=\n\n)", readme, re.DOTALL | re.MULTILINE)
+    assert shown and shown[0] == table(), f"put this into README.md:\n{table()}"

@@ -1,0 +1,32 @@
+"""`webui models`, with torch and gradio out of reach."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.fake import write_model
+from tests.test_cli import webui
+
+
+def test_models_lists_what_can_be_used_and_why_the_rest_cannot(tmp_path: Path) -> None:
+    write_model(tmp_path / "models" / "fake")
+    (tmp_path / "models" / "old.ckpt").write_bytes(b"PK\x03\x04")
+    told = json.loads(webui("models", "--json", cwd=tmp_path).stdout)
+    assert set(told) == {"models"}
+    assert all(set(model) == {"name", "family", "path", "bytes", "usable", "reason"} for model in told["models"])
+    by_name = {model["name"]: model for model in told["models"]}
+    assert set(by_name) == {"fake", "old.ckpt", "storybook"}
+    assert by_name["fake"]["usable"] and by_name["fake"]["family"] == "Stable Diffusion 1.x" and by_name["fake"]["reason"] == ""
+    assert by_name["storybook"]["bytes"] > 10**7 and by_name["storybook"]["usable"]
+    assert not by_name["old.ckpt"]["usable"] and "pickle" in by_name["old.ckpt"]["reason"] and by_name["old.ckpt"]["bytes"] == 4
+    text = webui("models", cwd=tmp_path).stdout
+    assert "fake  Stable Diffusion 1.x" in text and "pickle" in text
+
+
+def test_a_model_that_cannot_be_used_is_refused_with_its_reason_and_one_that_is_not_there_with_its_neighbours(tmp_path: Path) -> None:
+    write_model(tmp_path / "models" / "fake")
+    (tmp_path / "models" / "old.ckpt").write_bytes(b"PK\x03\x04")
+    for name, words in (("old.ckpt", "pickle"), ("fakr", "Did you mean: fake")):
+        ended = webui("generate", "a", "--model", name, cwd=tmp_path)
+        assert ended.returncode == 2 and words in ended.stderr and len(ended.stderr.strip().splitlines()) == 1

@@ -1,0 +1,112 @@
+"""LoRAs in the layers of a loaded model. Its own weights are never touched: without LoRAs it is bit for bit what it was."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from webui.engine.loras import Lora
+from webui.engine.tensors import header
+from webui.errors import ModelError
+
+KEPT = 8
+"""LoRAs that stay in the layers when nobody uses them."""
+
+UP = re.compile(r"\.(lora_up|lora_B|lora\.up)\.weight$")
+"""The second matrix of each layer in a file."""
+
+Set = tuple[Lora, ...]
+
+
+class Adapters:
+    """The LoRAs of one pipeline: any number of jobs, each with its own set, between whose calls the layers are switched over."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+        self._names: dict[Path, str] = {}
+        self._users: Counter[Path] = Counter()
+        self._active: tuple[tuple[str, float, float], ...] | None = ()
+        self._made = 0
+
+    @contextmanager
+    def using(self, loras: Set, files: Mapping[str, Path]) -> Iterator[None]:
+        """Hold these LoRAs in the layers. Those that nobody uses go, oldest first, beyond `KEPT`.
+
+        Raises:
+            ModelError: a file is damaged, or does not fit the model.
+        """
+        paths = [files[lora.name] for lora in loras]
+        self._users.update(paths)
+        try:
+            for path in paths:
+                if path not in self._names:
+                    self._load(path)
+            yield
+        finally:
+            self._users.subtract(paths)
+            self._tidy()
+
+    def activate(self, loras: Set, files: Mapping[str, Path]) -> None:
+        """Let these LoRAs act, and no others. Nothing is done where they do already."""
+        wanted = tuple((self._names[files[lora.name]], lora.text, lora.picture) for lora in loras)
+        if wanted == self._active:
+            return
+        if wanted:
+            self._pipe.enable_lora()
+            parts = self._pipe._lora_loadable_modules
+            weights = [{part: text if "text_encoder" in part else picture for part in parts} for _, text, picture in wanted]
+            self._pipe.set_adapters([name for name, _, _ in wanted], _held(self._pipe, [name for name, _, _ in wanted], weights))
+        else:
+            self._pipe.disable_lora()
+        self._active = wanted
+
+    def _load(self, path: Path) -> None:
+        header(path)  # judged once more, right before it is opened
+        self._made += 1
+        name = f"lora{self._made}"
+        self._active = None
+        state = load_file(path)
+        layers = sum(bool(value.any()) for key, value in state.items() if UP.search(key))
+        try:
+            self._pipe.load_lora_weights(state, adapter_name=name)
+            # The library leaves out what it does not understand, without a word.
+            if (placed := _placed(self._pipe, name)) < layers:
+                raise ValueError(f"{layers - placed} of its {layers} layers are none of the model's.")
+        except Exception as error:
+            if name in _loaded(self._pipe):
+                self._pipe.delete_adapters(name)
+            words = " ".join(str(error).split())[:200]
+            raise ModelError(f"The LoRA {path.stem} does not fit this model: {words}", "prompt") from error
+        self._names[path] = name
+
+    def _tidy(self) -> None:
+        idle = [path for path in self._names if not self._users[path]]
+        for path in idle[: max(0, len(self._names) - KEPT)]:
+            self._pipe.delete_adapters(self._names.pop(path))
+            self._active = None
+
+
+def _loaded(pipe: Any) -> set[str]:
+    """Names of all adapters in any part of the pipeline."""
+    return {name for names in pipe.get_list_adapters().values() for name in names}
+
+
+def _placed(pipe: Any, name: str) -> int:
+    """How many layers the adapter changes: where its second matrix is not zero, as it is where nothing was loaded."""
+    parts = [part for part in (getattr(pipe, part, None) for part in pipe._lora_loadable_modules) if part is not None]
+    matrices = [module.lora_B[name] for part in parts for module in part.modules() if name in getattr(module, "lora_B", ())]
+    return sum(bool(matrix.weight.any()) for matrix in matrices)
+
+
+def _held(pipe: Any, names: list[str], weights: list[dict[str, float]]) -> list[dict[str, float]]:
+    """The weights of each for those parts alone that it changes."""
+    parts = pipe.get_list_adapters()
+    return [
+        {part: weight for part, weight in each.items() if name in parts.get(part, ())} for name, each in zip(names, weights, strict=True)
+    ]

@@ -1,0 +1,123 @@
+"""What a single .safetensors file is, by the names and shapes of its tensors. Knows nothing of torch."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from webui.engine.families import FAMILIES, File
+from webui.engine.tensors import FLOATS, Header, header
+from webui.errors import ModelError
+
+DATA = Path(__file__).parent / "data"
+"""Configurations of the families that single files are opened for: the files hold weights alone."""
+
+ALONE = "Use the diffusers folder of the model."
+
+OTHERS: tuple[tuple[str, str], ...] = (
+    # What else is shared as one file: the beginning of a tensor's name as a regular expression, and what to say.
+    (r"(encoder|decoder)\.(conv_in|down\.|up_blocks|down_blocks)", "It is an autoencoder (VAE), which is a part of a model."),
+    (r"emb_params$|clip_[lg]$|string_to_param", "It is a textual-inversion embedding, which is a word for a model."),
+    (r"control_model\.|controlnet_|input_hint_block", "It is a ControlNet, which steers a model and is none itself."),
+    (r"(model\.diffusion_model\.)?double_blocks\.\d+\.img_attn", f"It is FLUX's transformer without its text encoders. {ALONE}"),
+    (r"(model\.diffusion_model\.)?joint_blocks\.", f"It is Stable Diffusion 3, whose single files are not opened. {ALONE}"),
+    (
+        r"(text_model|transformer\.text_model|transformer\.resblocks|encoder\.block|model\.layers)\.",
+        "It is a text encoder, which is a part of a model.",
+    ),
+    (r"(down_blocks|up_blocks|mid_block|time_embedding)\.", "It is a U-Net alone, without text encoder and autoencoder."),
+)
+
+
+LORA = re.compile(r"lora_(unet|te|te1|te2|transformer)_|.*\.lora_(A|B|up|down)\.|.*\.lora\.(up|down)\.")
+
+LORA_MARKS: tuple[tuple[str, int | None, str], ...] = (
+    # A tensor's name as a regular expression, its second dimension, and the family that the LoRA is for.
+    (r".*attn2[._]to_k[._](lora_down|lora_A|lora\.down)", 768, "Stable Diffusion 1.x"),
+    (r".*attn2[._]to_k[._](lora_down|lora_A|lora\.down)", 1024, "Stable Diffusion 2.x"),
+    (r".*attn2[._]to_k[._](lora_down|lora_A|lora\.down)", 2048, "Stable Diffusion XL"),
+    (r".*(joint_transformer_blocks|joint_blocks)", None, "Stable Diffusion 3"),
+)
+
+
+class Checkpoint(NamedTuple):
+    """A file that can be opened as a whole pipeline."""
+
+    family: str
+    parameters: Mapping[str, int]
+    bytes: int
+    scheduler: Mapping[str, Any]
+    """What the file says of its noise schedule, above the family's configuration."""
+
+
+def recognise(path: Path) -> Checkpoint:
+    """What the file is.
+
+    Raises:
+        ModelError: it is damaged, or no whole model of a family that is opened from one file; the sentence says what it is.
+    """
+    found = header(path)
+    for name, family in FAMILIES.items():
+        if family.file and _fits(found, family.file):
+            return _checkpoint(found, name, family.file)
+    for key in found.tensors:
+        for pattern, sentence in OTHERS:
+            if re.match(pattern, key):
+                raise ModelError(sentence, "model")
+    raise ModelError("It is not an image model that this version knows.", "model")
+
+
+class LoraFile(NamedTuple):
+    """A file with a LoRA in it."""
+
+    family: str
+    """What it is for; empty where its tensors do not say."""
+    bytes: int
+
+
+def lora(path: Path) -> LoraFile | None:
+    """What LoRA the file holds, if it holds one.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    found = header(path)
+    if not any(LORA.match(key) for key in found.tensors):
+        return None
+    for pattern, width, family in LORA_MARKS:
+        for key, tensor in found.tensors.items():
+            if re.match(pattern, key) and width in (None, *tensor.shape[1:2]):
+                return LoraFile(family, found.bytes)
+    return LoraFile("", found.bytes)
+
+
+def _fits(found: Header, file: File) -> bool:
+    """The tell-tale tensor is there, with the width of the text that it takes."""
+    tensor = found.tensors.get(file.key)
+    return tensor is not None and len(tensor.shape) > 1 and tensor.shape[-1] == file.width
+
+
+def _checkpoint(found: Header, name: str, file: File) -> Checkpoint:
+    parameters = {
+        part: sum(math.prod(tensor.shape) for key, tensor in found.tensors.items() if key.startswith(prefix))
+        for part, prefix in file.parts.items()
+    }
+    for part, count in parameters.items():
+        if not count:
+            raise ModelError(f"It is {name}, but its {part} is missing. Download the whole checkpoint.", "model")
+    first = found.tensors.get(FIRST)
+    if first is not None and len(first.shape) == 4 and first.shape[1] != 4:
+        raise ModelError(f"It is {name} for inpainting or editing, which needs a picture to start from.", "model")
+    if not any(tensor.dtype in FLOATS for tensor in found.tensors.values()):
+        raise ModelError("Its weights are of a type that this version does not compute with.", "model")
+    scheduler: dict[str, Any] = {"prediction_type": "v_prediction"} if "v_pred" in found.tensors else {}
+    if "ztsnr" in found.tensors:
+        scheduler |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    return Checkpoint(name, parameters, found.bytes, scheduler)
+
+
+FIRST = "model.diffusion_model.input_blocks.0.0.weight"
+"""The U-Net's first layer: its second dimension is the channels that it takes."""

@@ -1,0 +1,20 @@
+"""Whether a model can make what is asked for: its family, and the LoRAs of the prompt. Knows nothing of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from webui.engine import loras
+from webui.engine.catalogue import Model
+from webui.engine.families import suits
+from webui.request import Resolved
+
+
+def judge(request: Resolved, model: Model, models: Mapping[str, Model]) -> None:
+    """Refuse what would fail later.
+
+    Raises:
+        InvalidRequest, ModelError: it cannot; the sentence says what it can.
+    """
+    suits(request, model.family)
+    loras.check(request, models, model.family)

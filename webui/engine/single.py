@@ -1,0 +1,42 @@
+"""A single-file checkpoint becomes a pipeline without the network: weights from the file, everything else from us."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from transformers import CLIPTokenizer
+
+from webui.engine import clip
+from webui.engine.families import FAMILIES
+from webui.engine.files import DATA, recognise
+
+
+def open_file(path: Path, dtype: torch.dtype, without: dict[str, Any]) -> Any:
+    """The pipeline in a file; `without` are the parts it is told to do without.
+
+    Raises:
+        ModelError: it is no checkpoint that can be opened.
+    """
+    found = recognise(path)
+    family = FAMILIES[found.family]
+    assert family.file is not None
+    folder = DATA / family.file.folder
+    index = json.loads((folder / "model_index.json").read_text())
+    config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+    scheduler = getattr(diffusers, config["_class_name"]).from_config(config | found.scheduler)
+    words = {part: tokenizer(second=part == "tokenizer_2") for part in index if part.startswith("tokenizer")}
+    kind = getattr(diffusers, family.pipelines[0])
+    return kind.from_single_file(
+        str(path), config=str(folder), local_files_only=True, torch_dtype=dtype, scheduler=scheduler, **words, **without
+    )
+
+
+def tokenizer(*, second: bool = False) -> CLIPTokenizer:
+    """CLIP's; SDXL's second one pads with another token."""
+    pairs: Any = clip.merges()
+    pad = "!" if second else clip.END
+    return CLIPTokenizer(vocab=clip.vocabulary(pairs), merges=pairs, model_max_length=clip.WINDOW, pad_token=pad)

@@ -1,0 +1,199 @@
+"""What a weights file holds, read from its header alone: nothing is unpickled, mapped or believed. Knows nothing of torch.
+
+safetensors only. Everything else that people put into `models/` is named for what it is, and refused with what to do about it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import stat
+import time
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from webui.errors import ModelError
+
+log = logging.getLogger(__name__)
+
+HEADER_LIMIT = 100_000_000
+"""Largest header that the safetensors library reads, in bytes."""
+
+BITS: Mapping[str, int] = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E5M2FNUZ": 8, "F8_E4M3FNUZ": 8,
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
+    "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
+"""Of one number, by the type's name in a header."""
+
+FLOATS = ("F16", "BF16", "F32", "F64")
+"""Types that the engine computes with."""
+
+COPYING = 10.0
+"""Seconds since its last change within which a file that is not whole is taken for one that is still being written."""
+
+PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
+"""Endings of files that can run code when they are opened."""
+
+PICKLE = (
+    "is a pickle, which can run code when it is opened, so it is never opened here. "
+    "Download its .safetensors version, or convert it where you trust it"
+)
+
+SIGNS: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs", "is a Git LFS pointer, not the file itself. Run git lfs pull in its folder, or download the file"),
+    (b"GGUF", "is a GGUF file, which this version does not read. Download the .safetensors file of the model instead"),
+    (b"<!DOCTYPE", "is a web page, probably an error that was downloaded in the file's place. Download the file again"),
+    (b"<!doctype", "is a web page, probably an error that was downloaded in the file's place. Download the file again"),
+    (b"<html", "is a web page, probably an error that was downloaded in the file's place. Download the file again"),
+    (b"PK\x03\x04", PICKLE),
+    (b"\x80\x02", PICKLE),
+    (b"\x80\x03", PICKLE),
+    (b"\x80\x04", PICKLE),
+    (b"\x80\x05", PICKLE),
+)
+"""How a file begins that is no safetensors file, and what it is then."""
+
+
+class Tensor(NamedTuple):
+    """One entry of a header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class Header(NamedTuple):
+    """What a safetensors file says about itself."""
+
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+    bytes: int
+    """Of the whole file."""
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in all tensors of a floating point type."""
+        return sum(math.prod(tensor.shape) for tensor in self.tensors.values() if tensor.dtype.startswith(("F", "BF")))
+
+
+def regular(file: Path) -> os.stat_result:
+    """Size and time of a regular file, its links followed. Never opens it: opening a FIFO would wait for ever.
+
+    Raises:
+        ModelError: it is something else, is missing, or may not be looked at.
+    """
+    try:
+        found = file.stat()
+    except PermissionError:
+        raise ModelError(f"{_name(file)} may not be read: no permission.", "model") from None
+    except OSError:
+        raise ModelError(f"{_name(file)} is missing, or a link that leads nowhere.", "model") from None
+    if not stat.S_ISREG(found.st_mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        raise ModelError(f"{_name(file)} is {kinds.get(stat.S_IFMT(found.st_mode), 'a device')}, not a file.", "model")
+    return found
+
+
+def header(file: Path) -> Header:
+    """The header of a safetensors file, checked in full: every byte of the file belongs to exactly one tensor.
+
+    Raises:
+        ModelError: the file is not whole or is something else; the sentence says what, and what to do.
+    """
+    found = regular(file)
+    try:
+        return _header(file, found.st_size)
+    except PermissionError:
+        raise ModelError(f"{_name(file)} may not be read: no permission.", "model") from None
+    except OSError as error:
+        raise ModelError(f"{_name(file)} cannot be read: {error.strerror}.", "model") from None
+    except _Broken as broken:
+        if 0 <= time.time() - found.st_mtime < COPYING:
+            raise ModelError(
+                f"{_name(file)} is still being copied, or {broken}. Wait until it is there, then look again.", "model"
+            ) from None
+        raise ModelError(f"{_name(file)} {broken}.", "model") from None
+
+
+class _Broken(Exception):
+    """What is wrong with a file, as the rest of a sentence that begins with its name."""
+
+
+def _header(file: Path, size: int) -> Header:
+    with file.open("rb") as stream:
+        start = stream.read(64)
+        for sign, meaning in SIGNS:
+            # A header's length never looks like these: it would be longer than any file.
+            if start.startswith(sign):
+                raise ModelError(f"{_name(file)} {meaning}.", "model")
+        if size < 10:
+            raise _Broken(f"is too small to be a model: {size} bytes. Download it again")
+        length = int.from_bytes(start[:8], "little")
+        if length > HEADER_LIMIT:
+            raise _Broken("is not a safetensors file")
+        if length > size - 8:
+            raise _Broken(f"is incomplete: have {size:,} bytes, and its header alone has {length + 8:,}. Download it again")
+        stream.seek(8)
+        text = stream.read(length)
+    tensors, metadata = _entries(file, text)
+    end = _laid_out(tensors)
+    have = size - 8 - length
+    if have < end:
+        raise _Broken(f"is incomplete: have {size:,} of {8 + length + end:,} bytes. Download it again")
+    if have > end:
+        raise _Broken(f"has {have - end:,} bytes too many at its end. Download it again")
+    return Header({name: Tensor(dtype, shape) for name, (dtype, shape, _, _) in tensors.items()}, metadata, size)
+
+
+def _entries(file: Path, text: bytes) -> tuple[dict[str, tuple[str, tuple[int, ...], int, int]], dict[str, str]]:
+    """Type, shape and place of every tensor, and the file's own notes."""
+    doubled = False
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal doubled
+        values = dict(pairs)
+        doubled |= len(values) < len(pairs)
+        return values
+
+    try:
+        value = json.loads(text, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        raise _Broken("is not a safetensors file, or is damaged: its header is not JSON") from None
+    if not isinstance(value, dict):
+        raise _Broken("is not a safetensors file: its header is not a JSON object")
+    if doubled:
+        log.warning("%s names a tensor twice; the last one counts", _name(file))
+    notes = value.pop("__metadata__", None) or {}
+    metadata = {str(key): note for key, note in notes.items() if isinstance(note, str)} if isinstance(notes, dict) else {}
+    return {name: _entry(name, entry) for name, entry in value.items()}, metadata
+
+
+def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
+    try:
+        dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    except (TypeError, KeyError, ValueError):
+        raise _Broken(f"is damaged: its header does not describe {name[:60]!r} as a tensor") from None
+    if not isinstance(dtype, str) or dtype not in BITS:
+        raise _Broken(f"holds numbers of an unknown type, {str(dtype)[:20]!r}")
+    if not all(type(number) is int and 0 <= number < 2**63 for number in (*shape, begin, end)):
+        raise _Broken(f"is damaged: {name[:60]!r} has an impossible shape or place")
+    if (math.prod(shape) * BITS[dtype] + 7) // 8 != end - begin:
+        raise _Broken(f"is damaged: {name[:60]!r} has another size than its shape says")
+    return dtype, shape, begin, end
+
+
+def _laid_out(tensors: Mapping[str, tuple[str, tuple[int, ...], int, int]]) -> int:
+    """Where the last tensor ends; they must follow each other without holes."""
+    places = sorted((begin, end) for _, _, begin, end in tensors.values())
+    if places and (places[0][0] != 0 or any(before[1] != after[0] for before, after in pairwise(places))):
+        raise _Broken("is damaged: its tensors overlap or leave holes")
+    return places[-1][1] if places else 0
+
+
+def _name(file: Path) -> str:
+    """The file's name, fit to be shown."""
+    return file.name if file.name.isprintable() else ascii(file.name)
