@@ -33,6 +33,7 @@ def paint(
     scheduler: Any = None,
 ) -> list[Picture]:
     """One picture for each prompt, from seeds 0, 1, ... or those given; with DPM++ 2M or the scheduler given."""
+    shipped = pipe.scheduler
     pipe.scheduler = scheduler or DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     seeds = range(len(prompts)) if seeds is None else seeds
@@ -45,6 +46,7 @@ def paint(
             width=size, height=size, generator=generators, output_type="np",
         ).images  # fmt: skip
         pictures += [(picture * 255).round().astype(np.uint8) for picture in out]
+    pipe.scheduler = shipped  # its configuration is what the next one is made from
     return pictures
 
 
