@@ -34,7 +34,7 @@ def test_what_runs_and_what_waits_is_shown_in_order(
     assert [entry["position"] for entry in queue["jobs"]] == [0] * 8 + [1, 2, 3, 4]
     assert [entry["id"] for entry in queue["jobs"]] == [job["id"] for job in jobs]
     assert {(entry["who"], entry["mine"], entry["prompt"], entry["steps"]) for entry in queue["jobs"]} == {
-        ("owner", True, "a red sailboat", 150)
+        ("Owner", True, "a red sailboat", 150)
     }
     until(lambda: client.get("/api/queue").json()["jobs"][-1]["wait"] is not None)
 
