@@ -68,6 +68,15 @@ class DiskFull(StorageError):
     """There is no room on the disk; what could not be written is kept in memory and tried again."""
 
 
+def refused(what: str, error: Exception) -> StorageError:
+    """What SQLite says of a file called `what`, as a sentence that says what to do."""
+    if "full" in str(error):
+        return DiskFull(f"The disk is full, so {what[0].lower()}{what[1:]} cannot be written. Free some space.")
+    if "readonly" in str(error):
+        return StorageError(f"{what} is on a read-only drive and cannot be written. Make it writable.")
+    return StorageError(f"{what} cannot be written: {error}. Check the drive.")
+
+
 class EngineFailed(UserError):
     """The engine could not make the picture; the studio itself is up."""
 

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from webui.errors import StorageError
+from webui.errors import StorageError, refused
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Register:
             except sqlite3.Error as error:
                 if self._db.in_transaction:
                     self._db.execute("rollback")
-                raise StorageError(f"This cannot be kept on the disk: {error}. Free some disk space and try again.") from None
+                raise refused("The list of people", error) from None
 
     def close(self) -> None:
         """Close the file."""

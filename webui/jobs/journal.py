@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from webui.comparison import Comparison
-from webui.errors import DiskFull, StorageError, UserError
+from webui.errors import StorageError, UserError, refused
 from webui.events import EVENT, Event
 from webui.jobs.job import Job
 from webui.jobs.rates import Kind
@@ -124,7 +124,7 @@ class Journal:
             except sqlite3.Error as error:
                 if self._db.in_transaction:
                     self._db.execute("rollback")
-                raise _refusal(error) from None
+                raise refused("The journal", error) from None
 
     def started(self, job: Job) -> None:
         """The job enters an engine once more, or has left it by no fault of its own.
@@ -221,7 +221,7 @@ class Journal:
             except sqlite3.Error as error:
                 if self._db.in_transaction:
                     self._db.execute("rollback")
-                raise _refusal(error) from None
+                raise refused("The journal", error) from None
 
     def _read(self, where: str, *values: object) -> list[Job]:
         with self._lock:
@@ -241,15 +241,6 @@ def _readable(row: tuple[str, str, str, str]) -> ComparisonEntry | None:
     except (ValueError, UserError) as error:
         log.warning("comparison %s is left aside: %s", id, error)
         return None
-
-
-def _refusal(error: sqlite3.Error) -> StorageError:
-    """What SQLite says, as a sentence that says what to do."""
-    if "full" in str(error):
-        return DiskFull("The disk is full, so the journal cannot be written. Free some space.")
-    if "readonly" in str(error):
-        return StorageError("The journal is on a read-only drive and cannot be written. Make it writable.")
-    return StorageError(f"The journal cannot be written: {error}. Check the drive.")
 
 
 def _job(row: tuple[str, str, str, str, str, int, str | None]) -> Job:
