@@ -128,6 +128,7 @@ def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path, caps
     assert torch.load(work / "unet128.pt", weights_only=True)["step"] == 3, "it went on from its checkpoint"
     assert json.loads((model / "card.json").read_text())["ideas"]
     assert all(file.stat().st_size < 16e6 for file in model.rglob("*") if file.is_file())
+    assert not any(str(tmp_path) in file.read_text() for file in model.rglob("*.json")), "nobody else's business where it was made"
     pipe: Any = StableDiffusionPipeline.from_pretrained(model, local_files_only=True)  # as plainly as anyone would: no dtype given
     config = pipe.scheduler.config
     assert (config.clip_sample, config.steps_offset, config.prediction_type) == (False, 1, "v_prediction")

@@ -73,12 +73,21 @@ def say_float32(config: Path) -> None:
     config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float32"}, indent=2, sort_keys=True) + "\n")
 
 
+def forget_where(config: Path) -> None:
+    """Diffusers writes down from which folder of this machine a part came."""
+    config.write_text(
+        json.dumps({key: value for key, value in json.loads(config.read_text()).items() if key != "_name_or_path"}, indent=2) + "\n"
+    )
+
+
 def export(folder: Path, to: Path, world: str, size: int) -> None:
     pipe = assemble(folder, size)
     preview = fit_preview(pipe.vae)
     # Git and some hosts dislike large files: shards below 16 MB.
     pipe.to(dtype=torch.float16).save_pretrained(to, max_shard_size="14MB")
     say_float32(to / "text_encoder" / "config.json")
+    for part in ("unet", "vae"):
+        forget_where(to / part / "config.json")
     save_file(preview, to / "preview.safetensors")
     (to / "card.json").write_text(json.dumps(card(world, size), indent=2) + "\n")
     total = sum(file.stat().st_size for file in to.rglob("*.safetensors"))
