@@ -49,9 +49,9 @@ class Rates:
     how many jobs were running: the shares of a round's steps add up to the round, and sums of shares are seconds on the clock. What comes
     before the first step and after the last one is shared in the same way.
 
-    Two things are no measure of that. A picture's first step is taken ahead of the round, so that there is a frame soon: its time is no share
-    of anything (a picture of one step has no other). And after a few steps in some company nothing is known of that company yet: one heavy
-    round is as many measurements as it has jobs. So companies are told apart only by their doublings.
+    Two things are no measure of that. A picture's first step is taken ahead of the round, so that there is a frame soon: its time is no
+    share of anything (a picture of one step has no other). And after a few steps in some company nothing is known of that company yet: one
+    heavy round is as many measurements as it has jobs. So companies are told apart only by their doublings.
     """
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class Rates:
         return encoding + step * (request.steps - done) + self._share(self._rest, kind)
 
     def known(self, model: str) -> dict[tuple[Kind, int], float]:
-        """What is known of a model: seconds per kind and jobs together, at most 1, 2, 4, 8, ...; for 0, from the last step to the picture."""
+        """What is known of a model: seconds per kind and jobs together (at most 1, 2, 4, ...); for 0, from the last step to the picture."""
         with self._lock:
             steps = {key: samples for key, samples in self._steps.items() if key[0].model == model and len(samples) >= ENOUGH}
             rest = {(kind, 0): samples for kind, samples in self._rest.items() if kind.model == model and samples}

@@ -26,8 +26,8 @@ ACCENT = gr.themes.Color(
 """The one colour of the page; everything else is grey, since colour is judged beside it."""
 
 UPLOADS = (60, 600)
-"""Every so many seconds files that were uploaded more than so many seconds ago are deleted; all of them when the studio ends. A picture whose
-settings are read is needed for a moment only, and Gradio keeps what it is given for ever."""
+"""Every so many seconds files that were uploaded more than so many seconds ago are deleted; all of them when the studio ends. A picture
+whose settings are read is needed for a moment only, and Gradio keeps what it is given for ever."""
 
 STYLES = ("page.css", "compare.css", "share.css")
 SCRIPTS = (
