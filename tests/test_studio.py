@@ -178,6 +178,18 @@ def test_a_job_survives_the_death_of_the_engine(settings: Settings) -> None:
     studio.close()
 
 
+def test_what_the_engine_holds_is_known_until_it_dies(settings: Settings) -> None:
+    worker = FakeWorker()
+    studio = Studio(settings, worker)
+    studio.start()
+    assert studio.loaded() == {}
+    worker.hold({"fake": "float32: it needs about 1.0 GB, and 9.0 GB were free."})
+    assert studio.loaded() == {"fake": "float32: it needs about 1.0 GB, and 9.0 GB were free."}
+    worker.go_down()
+    assert studio.loaded() == {}
+    studio.close()
+
+
 def test_a_job_that_kills_the_engine_fails_after_three_attempts(studio: Studio, worker: FakeWorker) -> None:
     (poison,) = studio.submit([Request(prompt="die", steps=3, model="fake")])
     for attempt in range(ATTEMPTS):

@@ -33,7 +33,7 @@ from webui.pictures import Pictures
 from webui.request import Request, Resolved
 from webui.settings import Settings, builtin_models
 from webui.store.store import Store, encoded
-from webui.workers.worker import Down, Report, Told, Up, Worker
+from webui.workers.worker import Down, Holds, Report, Told, Up, Worker
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ class Studio:
         self._running: dict[str, Job] = {}
         self._recent = Recent()
         self._room = Room(0, 1)
+        self._loaded: Mapping[str, str] = {}
         self._outlook = Outlook(self._line, self.rates)
         self._status = Status(state="starting", message=STARTING)
         self._keeper = Keeper(self._save, self._finish, self._dispatch)
@@ -252,6 +253,10 @@ class Studio:
         """What can be used, by name."""
         return usable(self._models)
 
+    def loaded(self) -> Mapping[str, str]:
+        """The models that are in the engine's memory, by name: how each lies there, and why, in sentences for people."""
+        return self._loaded
+
     def default_model(self) -> Model:
         """The model that makes a picture when none is asked for.
 
@@ -287,6 +292,8 @@ class Studio:
                 self._dispatch()
             elif isinstance(report, Down):
                 self._lost(report)
+            elif isinstance(report, Holds):
+                self._loaded = report.models
             elif report.job in self._running:
                 self.rates.hear(report.job, self._running[report.job].request, report.event, len(self._running))
                 self._happened(self._running[report.job], report)
@@ -310,7 +317,7 @@ class Studio:
         state: Literal["stopped", "restarting"] = "stopped" if down.final else "restarting"
         again = "" if down.final else " It is being started again."
         self._status = Status(state=state, message=f"The engine stopped: {down.reason}.{again}")
-        jobs, self._running, self._room = list(self._running.values()), {}, Room(0, 1)
+        jobs, self._running, self._room, self._loaded = list(self._running.values()), {}, Room(0, 1), {}
         self._line.cold()
         for job in reversed(jobs):
             if job.attempts >= ATTEMPTS:
