@@ -134,4 +134,7 @@ class FakeWorker:
             self._say(job, Failed(message="The fake engine was asked to fail."))
             return
         picture = frame(1, 1, request.width).resize((request.width, request.height))
-        self._say(job, Rendered(width=request.width, height=request.height, rgb=picture.tobytes(), seconds=request.steps * self.pace))
+        self._say(
+            job,
+            Rendered(width=request.width, height=request.height, rgb=picture.tobytes(), seconds=request.steps * self.pace, dtype="float32"),
+        )

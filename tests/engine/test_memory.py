@@ -17,7 +17,7 @@ from webui.engine.catalogue import Model, scan
 from webui.engine.engine import Engine
 from webui.engine.loading import Loader
 from webui.errors import ModelError
-from webui.events import Event, Failed
+from webui.events import Event, Failed, Rendered
 from webui.request import Request
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -121,7 +121,7 @@ def test_every_family_runs_in_bfloat16(family: str, tmp_path: Path, monkeypatch:
     engine.submit("a", Request.parse(given).resolve(one.defaults, "m"), log.append)
     while engine.step():
         pass
-    assert pixels(log).std() > 0
+    assert pixels(log).std() > 0 and isinstance(log[-1], Rendered) and log[-1].dtype == "bfloat16"
     assert {part.dtype for part in engine._loader.get(one).pipe.components.values() if isinstance(part, torch.nn.Module)} == {
         torch.bfloat16
     }
