@@ -390,6 +390,15 @@ def _cogview4() -> Any:
     return diffusers.CogView4Pipeline(words, encoder, _vae(4), transformer, _flow(**DYNAMIC))
 
 
+def _lumina_next() -> Any:
+    words, _ = _gemma()
+    encoder = transformers.GemmaModel(transformers.GemmaConfig(vocab_size=len(words), num_hidden_layers=2, head_dim=8, **SMALL))
+    transformer = diffusers.LuminaNextDiT2DModel(
+        sample_size=8, hidden_size=32, num_layers=1, num_attention_heads=2, num_kv_heads=2, multiple_of=16, cross_attention_dim=WIDTH
+    )
+    return diffusers.LuminaPipeline(transformer, _flow(), _vae(4), encoder, words)
+
+
 def _ovis() -> Any:
     words, encoder = _qwen3()
     transformer = diffusers.OvisImageTransformer2DModel(**FLUX)
@@ -420,7 +429,11 @@ PIPES: Mapping[str, Callable[[], Any]] = {
     "Other (flow)": _ovis,
 }
 
-OTHERS: Mapping[str, Callable[[], Any]] = {"HunyuanDiTPipeline": _hunyuan, "CogView4Pipeline": _cogview4}
+OTHERS: Mapping[str, Callable[[], Any]] = {
+    "CogView4Pipeline": _cogview4,
+    "HunyuanDiTPipeline": _hunyuan,
+    "LuminaPipeline": _lumina_next,
+}
 """Of the rows "Other", beside the pipelines that stand for them."""
 
 WIDE: Mapping[str, Callable[[], Any]] = {

@@ -159,7 +159,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             layout="any", options=AS_ASKED, loras=False, shares=False,
         ),
         "Other (flow)": Family(
-            ("CogView4Pipeline", "LuminaPipeline", "OvisImagePipeline", "PRXPipeline"), _flow(30, 4.5), _some("Euler"), 32,
+            ("CogView4Pipeline", "LuminaPipeline", "OvisImagePipeline"), _flow(30, 4.5), _some("Euler"), 32,
             layout="any", options=AS_ASKED, loras=False, shares=False,
         ),
     }

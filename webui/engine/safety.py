@@ -32,13 +32,13 @@ DENOISERS = (
     "AuraFlowTransformer2DModel", "ChromaTransformer2DModel", "Flux2Transformer2DModel", "FluxTransformer2DModel",
     "HiDreamImageTransformer2DModel", "Lumina2Transformer2DModel", "PixArtTransformer2DModel", "QwenImageTransformer2DModel",
     "SD3Transformer2DModel", "SanaTransformer2DModel", "UNet2DConditionModel", "ZImageTransformer2DModel",
-    "CogView4Transformer2DModel", "HunyuanDiT2DModel", "LuminaNextDiT2DModel", "OvisImageTransformer2DModel", "PRXTransformer2DModel",
+    "CogView4Transformer2DModel", "HunyuanDiT2DModel", "LuminaNextDiT2DModel", "OvisImageTransformer2DModel",
 )  # fmt: skip
 AUTOENCODERS = ("AutoencoderDC", "AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderKLQwenImage", "AutoencoderTiny")
 ENCODERS = (
     "CLIPTextModel", "CLIPTextModelWithProjection", "CLIPVisionModelWithProjection", "Gemma2ForCausalLM", "Gemma2Model", "LlamaForCausalLM",
     "Mistral3ForConditionalGeneration", "Qwen2_5_VLForConditionalGeneration", "Qwen3ForCausalLM", "Qwen3Model", "SiglipVisionModel",
-    "T5EncoderModel", "UMT5EncoderModel", "BertModel", "GemmaForCausalLM", "GemmaModel", "GlmModel", "T5GemmaEncoder",
+    "T5EncoderModel", "UMT5EncoderModel", "BertModel", "GemmaForCausalLM", "GemmaModel", "GlmModel",
 )  # fmt: skip
 TOKENIZERS = (
     "CLIPTokenizer", "CLIPTokenizerFast", "GemmaTokenizer", "GemmaTokenizerFast", "LlamaTokenizer", "LlamaTokenizerFast",
@@ -155,7 +155,8 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ModelError(f"{file.name} is damaged: it is not a JSON object.", "model")
     if forbidden:
-        raise ModelError(f"{file.name} asks for code of its own to be run ({forbidden}): such models are not opened.", "model")
+        message = f"{file.name} asks for code of its own to be run ({forbidden}): such models are not opened."
+        raise ModelError(f"{message} Remove that entry if you trust the rest.", "model")
     if not isinstance(value.get("_class_name", ""), str):
         raise ModelError(f"{file.name} asks for code of its own to be run (_class_name is a list): such models are not opened.", "model")
     return value

@@ -8,7 +8,7 @@ import gradio as gr
 def loras(prefix: str = "") -> None:
     """An empty list, and a choice of what can be added; out of sight as long as there is none."""
     gr.HTML(
-        f"""<div id="{prefix}loras" class="loras" role="group" aria-label="LoRAs" hidden><ul></ul>
-<div class="add" hidden><select aria-label="LoRA to add"></select><button type="button" class="link">Add LoRA</button></div></div>""",
+        f"""<div id="{prefix}loras" role="group" aria-label="LoRAs" hidden><ul></ul>
+<div class="add" hidden><select aria-label="LoRA to add"></select><button type="button">Add LoRA</button></div></div>""",
         padding=False,
     )
