@@ -54,7 +54,7 @@ def walk(scheduler: Any, sampler: str, steps: int, config: dict[str, Any]) -> to
     """Where a scheduler arrives with a denoiser that knows the truth."""
     truth, generator = TRUTH, torch.Generator().manual_seed(3)
     scheduler.set_timesteps(steps)
-    x = torch.randn(truth.shape, generator=generator) * scheduler.init_noise_sigma
+    x: torch.Tensor = torch.randn(truth.shape, generator=generator) * scheduler.init_noise_sigma
     if hasattr(scheduler, "sigmas") and scheduler.init_noise_sigma > 2:
         x = x + truth  # sigma-space samplers start from x0 + sigma noise
     else:

@@ -198,8 +198,8 @@ def _adopt(studio: Studio, controls: Mapping[str, Component], applied: Component
         model = chosen(studio, shown["model"])
         updates = adopted(defaults_of(studio, before), model, shown)
         offered = _offered(studio, shown)
-        values = [left(studio.models(), offered, shown[name], shown[f"{name}-values"]) for name in AXES]
-        return [*updates.values(), *values, model.name]
+        chips = [left(studio.models(), offered, shown[name], shown[f"{name}-values"]) for name in AXES]
+        return [*updates.values(), *chips, model.name]
 
     outputs = [*(controls[name] for name in ADOPTED), *(controls[f"{name}-values"] for name in AXES), applied]
     controls["model"].input(adopt, [applied, *controls.values()], outputs, **AT_ONCE)  # type: ignore[attr-defined]

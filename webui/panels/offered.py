@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from webui.engine.catalogue import Model
 from webui.engine.families import FAMILIES
@@ -11,7 +11,7 @@ from webui.engine.samplers import AUTOMATIC, SCHEDULES
 from webui.panels.part import whole
 from webui.request import Defaults, title
 
-HIDDEN = "hidden"
+HIDDEN: Literal["hidden"] = "hidden"
 """Out of sight, but still in the page: what was typed stays, and so does what the script has written on it."""
 
 
