@@ -152,7 +152,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         ),
         "Latent Consistency": Family(
             ("LatentConsistencyModelPipeline",), Defaults(steps=6, guidance=8.5, sampler="LCM"), MappingProxyType({"LCM": SAMPLERS["LCM"]}),
-            guidance=DISTILLED, negative=False, loras=False,
+            guidance=DISTILLED, negative=False,
         ),
         "Other": Family(
             ("HunyuanDiTPipeline", "PixArtAlphaPipeline"), Defaults(steps=25, guidance=4.5, width=1024, height=1024), multiple=32,
