@@ -30,6 +30,7 @@ from webui.jobs.keeper import Keeper
 from webui.jobs.line import Line, Room
 from webui.jobs.rates import Rates
 from webui.people import ONLY_LOOKS, OWNER, Person
+from webui.prompts.words import Words
 from webui.request import Request, Resolved
 from webui.settings import Settings, builtin_models
 from webui.store.store import Store, encoded
@@ -79,6 +80,8 @@ class Studio:
         self._store.check()
         self._journal = Journal(settings.outputs / ".stepwise" / "journal.sqlite" if lasting else None)
         self.access = Access(settings.outputs / ".stepwise" / "people.sqlite" if lasting else None)
+        self.words = words_of(settings)
+        """Wildcards and styles."""
         self._models = scan(model_folders(settings))
         self._counter = TokenCounter()
         self._lock = threading.RLock()
@@ -154,7 +157,7 @@ class Studio:
         if not 1 <= len(requests) <= BATCH_LIMIT:
             raise InvalidRequest(f"Between 1 and {BATCH_LIMIT} pictures at once, please.", "count")
         group, now = secrets.token_hex(8), datetime.now().astimezone()
-        jobs = [Job(uuid.uuid4().hex, group, by.id, resolve(request, self._models), now) for request in requests]
+        jobs = [Job(uuid.uuid4().hex, group, by.id, resolve(request, self._models, self.words), now) for request in requests]
         self.take(jobs)
         return jobs
 
@@ -264,9 +267,14 @@ class Studio:
         """
         return find(self._models, None)
 
-    def tokens(self, model: str | None, prompt: str) -> Tokens:
-        """How many tokens the prompt has for this model, and where its text encoder's window ends."""
-        return self._counter.count(find(self._models, model), prompt)
+    def tokens(self, request: Request) -> Tokens:
+        """How many tokens the prompt has for its model, and where its text encoders' windows end.
+
+        Raises:
+            InvalidRequest, ModelError, StorageError: it cannot be told; the sentence says why.
+        """
+        prompt, sample = self.words.sample(request)
+        return self._counter.count(find(self._models, request.model), prompt, self._models)._replace(sample=sample)
 
     def picture(self, name: str, by: Person = OWNER) -> Path:
         """The file of a picture, or of the sheet of its frames.
@@ -440,16 +448,22 @@ def may_act(by: Person, job: Job) -> bool:
     return by.owns or by.id == job.owner
 
 
-def resolve(request: Request, models: Mapping[str, Model]) -> Resolved:
-    """The request with nothing left to guess, checked against its model.
+def resolve(request: Request, models: Mapping[str, Model], words: Words) -> Resolved:
+    """The request with nothing left to guess, its wildcards drawn, checked against its model.
 
     Raises:
         InvalidRequest, ModelError: it cannot be run.
+        StorageError: it asks for styles, and their file cannot be used.
     """
     model = find(models, request.model)
-    resolved = request.resolve(model.defaults, model.name)
+    resolved = words.drawn(request.resolve(model.defaults, model.name))
     judge(resolved, model, models)
     return resolved
+
+
+def words_of(settings: Settings) -> Words:
+    """The wildcards and styles beside the person's folder of models."""
+    return Words(settings.models.absolute().parent)
 
 
 def model_folders(settings: Settings) -> tuple[Path, ...]:

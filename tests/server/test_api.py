@@ -164,7 +164,12 @@ def test_models_samplers_status_and_tokens(client: httpx.Client) -> None:
         "count": 3,
         "window": 10,
         "windows": 1,
+        "encoders": [{"encoder": "CLIP", "total": 3, "window": 10, "windows": 1}],
+        "sample": False,
+        "cut": False,
     }
+    assert client.post("/api/tokens", json={"prompt": "a {red|blue} boat", "model": "fake"}).json()["sample"] is True
+    assert client.post("/api/tokens", json={"prompt": "a __nothing__", "model": "fake"}).status_code == 422
     assert client.post("/api/tokens", json={"prompt": 3}).status_code == 422
 
 

@@ -196,7 +196,7 @@ def suits(request: Resolved, name: str) -> None:
             near = max(family.multiple, round(pixels / family.multiple) * family.multiple)
             message = f"{field.capitalize()} must be a multiple of {family.multiple} for {name} models; try {near}."
             raise InvalidRequest(message, field)
-    if request.negative.strip() and not family.negative:
+    if request.negative_text.strip() and not family.negative:
         raise InvalidRequest(f"{name} models take no negative prompt. Leave it empty.", "negative")
     if request.guidance != 1 and not family.guidance:
         raise InvalidRequest(f"{name} models have no guidance: it was trained into them. Set it to 1.", "guidance")

@@ -18,14 +18,14 @@ from webui.engine.families import FAMILIES, PIPELINES
 from webui.engine.preview import Preview
 from webui.engine.safety import UNUSED, inspect
 from webui.engine.single import open_file
-from webui.engine.texts import TEXTS, Prompts
+from webui.engine.texts import TEXTS, Prompts, Spoken
 from webui.errors import ModelError
 
 KEPT = 4
 """Most models in memory at once; fewer where they do not fit."""
 
 SETS = 8
-"""Sets of LoRAs whose encoded prompts are kept."""
+"""Sets of LoRAs and embeddings whose encoded prompts are kept."""
 
 
 class Loaded:
@@ -46,13 +46,19 @@ class Loaded:
         self._prompts: OrderedDict[Any, Prompts] = OrderedDict()
         self.preview = Preview(model.path, self.pipe.vae)
 
-    def prompts(self, loras: Set = ()) -> Prompts:
-        """What encodes with these LoRAs in the encoders, and remembers what it has encoded."""
-        self._prompts.setdefault(loras, TEXTS[self.family.texts](self.pipe))
-        self._prompts.move_to_end(loras)
+    def prompts(self, loras: Set = (), embeddings: Spoken = ()) -> Prompts:
+        """What encodes with these LoRAs in the encoders and these embeddings as words, and remembers what it has encoded.
+
+        Raises:
+            InvalidRequest, ModelError: an embedding is for other models, or is damaged.
+        """
+        key = (loras, embeddings)
+        if key not in self._prompts:
+            self._prompts[key] = TEXTS[self.family.texts](self.pipe, embeddings)
+        self._prompts.move_to_end(key)
         while len(self._prompts) > SETS:
             self._prompts.popitem(last=False)
-        return self._prompts[loras]
+        return self._prompts[key]
 
 
 class Loader:

@@ -11,10 +11,14 @@ import torch
 from torch import Tensor
 
 from webui.engine.conditioning import KEPT, Conditioner
+from webui.engine.embeddings import Embedding
 from webui.engine.families import Texts
 from webui.engine.loop import Task
+from webui.engine.mixed import mixed
 from webui.engine.prompt import plain
+from webui.engine.vectors import spoken
 
+Spoken = tuple[Embedding, ...]
 Ask = Callable[[Task], Any]
 
 
@@ -35,8 +39,9 @@ class Prompts(Protocol):
 class _Single:
     """One CLIP encoder: Stable Diffusion 1.x and 2.x."""
 
-    def __init__(self, pipe: Any) -> None:
-        self._conditioner = Conditioner(pipe.tokenizer, pipe.text_encoder)
+    def __init__(self, pipe: Any, embeddings: Spoken = ()) -> None:
+        words, encoders = spoken([pipe.tokenizer], [pipe.text_encoder], embeddings)
+        self._conditioner = Conditioner(words[0], encoders[0])
 
     def __call__(self, prompt: str, negative: str | None) -> dict[str, Any]:
         positive, other = self._conditioner(prompt, negative or "")
@@ -49,12 +54,11 @@ class _Single:
 class _Pair:
     """Two CLIP encoders side by side, and the second one's summary of the whole text: SDXL (Podell et al. 2023)."""
 
-    def __init__(self, pipe: Any) -> None:
+    def __init__(self, pipe: Any, embeddings: Spoken = ()) -> None:
         self._pipe = pipe
-        self._conditioners = [
-            Conditioner(pipe.tokenizer, pipe.text_encoder, penultimate=True),
-            Conditioner(pipe.tokenizer_2, pipe.text_encoder_2, penultimate=True),
-        ]
+        words, encoders = spoken([pipe.tokenizer, pipe.tokenizer_2], [pipe.text_encoder, pipe.text_encoder_2], embeddings)
+        self._conditioners = [Conditioner(*pair, penultimate=True) for pair in zip(words, encoders, strict=True)]
+        self._second = words[1], encoders[1]
         self._summary = lru_cache(KEPT)(self._summarise)
 
     def __call__(self, prompt: str, negative: str | None) -> dict[str, Any]:
@@ -72,7 +76,10 @@ class _Pair:
 
     def _summarise(self, text: str) -> Tensor:
         """(1, width), of the words without their weights: compel would feed the brackets to the encoder too."""
-        words, encoder = self._pipe.tokenizer_2, self._pipe.text_encoder_2
+        found = mixed(text)
+        if found.kind == "blend":
+            return sum((self._summary(part) * weight for part, weight in found.parts[1:]), self._summary(found.parts[0][0]) * found.parts[0][1])
+        words, encoder = self._second
         ids = words(plain(text), padding="max_length", max_length=words.model_max_length, truncation=True, return_tensors="pt").input_ids
         return encoder(ids.to(encoder.device)).text_embeds  # type: ignore[no-any-return]
 
@@ -80,7 +87,7 @@ class _Pair:
 class _Own:
     """The pipeline encodes by itself, in its family's own way; weights are taken out of the text, since it would read them aloud."""
 
-    def __init__(self, pipe: Any) -> None:
+    def __init__(self, pipe: Any, embeddings: Spoken = ()) -> None:
         self._pipe = pipe
         self._kept: OrderedDict[str, Any] = OrderedDict()
 
@@ -105,4 +112,5 @@ class _Own:
         return self._kept[key]
 
 
-TEXTS: Mapping[Texts, Callable[[Any], Prompts]] = {"one CLIP": _Single, "two CLIPs": _Pair, "its own": _Own}
+TEXTS: Mapping[Texts, Callable[..., Prompts]] = {"one CLIP": _Single, "two CLIPs": _Pair, "its own": _Own}
+"""Each takes a pipeline, and the embeddings that are words besides its own."""
