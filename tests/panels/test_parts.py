@@ -21,14 +21,16 @@ from webui.panels.parts.prompt import negative, prompt
 from webui.panels.parts.sampling import offer, sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import SHAPES, shaped, size
+from webui.panels.parts.styles import styles
 from webui.panels.remember import known, restored
 from webui.people import OWNER
 from webui.request import Defaults, Request
 from webui.studio import Studio
 
 FULL = Request(
-    prompt="a\nb", negative="c", steps=7, guidance=2.5, seed=9, sampler="Euler", schedule="Karras", width=320, height=256, model="m"
-)
+    prompt="a\nb", negative="c", steps=7, guidance=2.5, seed=9, sampler="Euler", schedule="Karras", width=320, height=256, model="m",
+    styles=("soft, warm", "ink"),
+)  # fmt: skip
 DEFAULTS = Defaults(width=256, height=256)
 PARTS: dict[str, Callable[[], Part]] = {
     "prompt": lambda: prompt(""),
@@ -36,6 +38,7 @@ PARTS: dict[str, Callable[[], Part]] = {
     "sampling": lambda: sampling(DEFAULTS),
     "size": lambda: size(DEFAULTS),
     "seed": seed,
+    "styles": lambda: styles(["ink", "soft, warm"]),
     "model": lambda: model({"m": Model(name="m", path="m", title="M")}, "m"),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -70,8 +71,8 @@ def test_what_may_be_drawn_is_all_drawn_and_nothing_else(text: str, all_of_it: s
 @pytest.mark.parametrize(
     "text",
     [
-        "", "a boat", "{a}", "{}", '{"subject": {"colour": "red"}}', "{a|b", "a|b}", "a|b", "}{", "__", "____", "__init", "a_b_c", "$$", "2$$",
-        "50% off, ratio 16:9", "(a:1.2) b++ [c]", "\\(x\\) \\", "<lora:x:1>",
+        "", "a boat", "{a}", "{}", '{"subject": {"colour": "red"}}', "{a|b", "a|b}", "a|b", "}{", "__", "____", "__init", "a_b_c", "$$",
+        "2$$", "50% off, ratio 16:9", "(a:1.2) b++ [c]", "\\(x\\) \\", "<lora:x:1>",
     ],
 )  # fmt: skip
 def test_what_is_no_choice_is_left_as_it_is(text: str) -> None:
@@ -136,7 +137,27 @@ def test_text_without_signs_is_left_as_it_is(text: str) -> None:
     assert draw(without_comments(text), 1, "prompt", decks) == text
 
 
-HOSTILE = ["{", "}", "{}", "{a|", "|", "__", "_", "__a ", "\\", "{1$$", "$$", "2::", "{a|b}", "#", "# ", " #", "\n#", "{{a|b}", "__colour__"]
+HOSTILE = [
+    "{",
+    "}",
+    "{}",
+    "{a|",
+    "|",
+    "__",
+    "_",
+    "__a ",
+    "\\",
+    "{1$$",
+    "$$",
+    "2::",
+    "{a|b}",
+    "#",
+    "# ",
+    " #",
+    "\n#",
+    "{{a|b}",
+    "__colour__",
+]
 
 
 @pytest.mark.parametrize("piece", HOSTILE)
@@ -146,10 +167,8 @@ def test_time_grows_with_the_length_and_no_faster(piece: str) -> None:
         times = []
         for _ in range(3):
             start = time.process_time()
-            try:
+            with suppress(InvalidRequest):
                 draw(without_comments(text), 1, "prompt", decks)
-            except InvalidRequest:
-                pass
             times.append(time.process_time() - start)
         return min(times)
 

@@ -15,9 +15,11 @@ from webui.prompts.styles import Style, Styles, around, read, write
 from webui.request import PROMPT_LENGTH
 
 INK = Style(name="ink", prompt="ink drawing of {prompt}, black and white", negative="colour")
-SOFT = Style(name="Soft, warm \"light\"", prompt="soft light\nat dusk", negative="")
+SOFT = Style(name='Soft, warm "light"', prompt="soft light\nat dusk", negative="")
 
-THEIRS = '\ufeffname,prompt,negative_prompt\r\nNone,,\r\nink,"ink drawing of {prompt}, black and white",colour\r\n"Soft, warm ""light""","soft light\nat dusk",\r\n'
+THEIRS = '\ufeffname,prompt,negative_prompt\r\nNone,,\r\nink,"ink drawing of {prompt}, black and white",colour\r\n' + (
+    '"Soft, warm ""light""","soft light\nat dusk",\r\n'
+)
 
 
 @pytest.fixture

@@ -58,7 +58,9 @@ def compare(
     texts = {"steps": steps, "sampler": sampler, "schedule": schedule, "guidance": guidance, "seed": seed, "model": model}
     given = {name: Axis.read(name, text).values for name in FIELDS if (text := texts.get(name)) is not None}
     lines = {"prompt": tuple(prompt), "negative": tuple(negative or ())}
-    comparison = comparison_of(given | {name: values for name, values in lines.items() if values}, {"width": width, "height": height, "styles": style or []})
+    comparison = comparison_of(
+        given | {name: values for name, values in lines.items() if values}, {"width": width, "height": height, "styles": style or []}
+    )
     if output is not None:
         check_png(output)
     # Checked before anything is started, so that a wrong comparison writes nothing.

@@ -84,7 +84,7 @@ def _targets(output: Path | None, count: int) -> list[Path | None]:
 
 
 def _picture(studio: Studio, job: Job, target: Path | None) -> dict[str, object]:
-    """What `--json` says of one picture.
+    """What `--json` says of one picture; its prompt where wildcards or styles made another one of it.
 
     Raises:
         typer.Exit: the job has no picture; its sentence is on standard error.
@@ -97,4 +97,6 @@ def _picture(studio: Studio, job: Job, target: Path | None) -> dict[str, object]
     if target is not None:
         path = path.replace(target)
     fields = ("seed", "width", "height", "steps", "sampler", "schedule", "guidance", "model")
-    return {"path": str(path)} | {name: getattr(job.request, name) for name in fields} | {"prompt": job.request.text, "seconds": round(last.seconds, 3)}
+    drawn = {"prompt": job.request.text} if job.request.drawn is not None else {}
+    about = {"path": str(path)} | {name: getattr(job.request, name) for name in fields}
+    return about | drawn | {"seconds": round(last.seconds, 3)}

@@ -31,16 +31,26 @@ KEPT = 64
 
 
 class Conditioner:
-    """Text to conditioning for one encoder: from its last layer, or from the one before it, as SDXL wants it."""
+    """Text to conditioning for one encoder: from its last layer, or from the one before it, as SDXL wants it.
 
-    def __init__(self, tokenizer: Any, text_encoder: Any, *, penultimate: bool = False) -> None:
+    `cut` is for encoders whose text has one length, such as T5: so many tokens, and what is beyond them is not read.
+    """
+
+    def __init__(self, tokenizer: Any, text_encoder: Any, *, penultimate: bool = False, cut: int = 0) -> None:
         self._tokenizer = tokenizer
+        self._cut = cut
         layer = (
             ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED
             if penultimate
             else ReturnedEmbeddingsType.LAST_HIDDEN_STATES_NORMALIZED
         )
-        self._compel = Compel(tokenizer=tokenizer, text_encoder=text_encoder, truncate_long_prompts=False, returned_embeddings_type=layer)
+        self._compel = Compel(
+            tokenizer=tokenizer,
+            text_encoder=text_encoder,
+            truncate_long_prompts=bool(cut),
+            returned_embeddings_type=layer,
+            model_max_length=cut or None,
+        )
         self._kept: OrderedDict[tuple[str, str], tuple[Tensor, Tensor]] = OrderedDict()
 
     def __call__(self, prompt: str, negative: str) -> tuple[Tensor, Tensor]:
@@ -63,11 +73,15 @@ class Conditioner:
     def _encode(self, text: str, field: str) -> Tensor:
         found = mixed(text)
         parts = [[(window, weight) for window in parse(part)] for part, weight in found.parts]
+        if self._cut:
+            parts = [[(_flat(part), 1.0)] for part in (parts if found.kind == "blend" else [[pair for part in parts for pair in part]])]
         self._bounded([window for part in parts for window, _ in part], field)
         if found.kind == "and":
             return self._joined([pair for part in parts for pair in part])
         # A blend: each text by itself, then their sum.
-        encoded = self._compel.pad_conditioning_tensors_to_same_length([self._joined([(window, 1.0) for window, _ in part]) for part in parts])
+        encoded = self._compel.pad_conditioning_tensors_to_same_length(
+            [self._joined([(window, 1.0) for window, _ in part]) for part in parts]
+        )
         return sum((one * weight for one, (_, weight) in zip(encoded, found.parts, strict=True)), torch.zeros_like(encoded[0]))
 
     def _joined(self, windows: Sequence[tuple[Window, float]]) -> Tensor:
@@ -89,7 +103,14 @@ class Conditioner:
 
     def _windows(self, part: Window) -> int:
         """How many windows of the text encoder this part of a prompt fills."""
+        if self._cut:
+            return 1
         text = " ".join(segment.text for segment in part)
         window: int = self._tokenizer.model_max_length - 2
         tokens = len(self._tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids)
         return max(1, -(-tokens // window))
+
+
+def _flat(windows: Sequence[tuple[Window, float]]) -> Window:
+    """All windows as one."""
+    return [Segment(segment.text, segment.weight * weight) for window, weight in windows for segment in window]

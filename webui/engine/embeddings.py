@@ -1,15 +1,15 @@
-"""Textual-inversion embeddings (Gal et al. 2022): files whose name is a word of the prompt. Read from their headers; knows nothing of torch."""
+"""Textual-inversion embeddings (Gal et al. 2022): files whose name is a word of the prompt. Knows nothing of torch."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import NamedTuple
 
 from webui.engine.catalogue import Model
-from webui.engine.families import FAMILIES
+from webui.engine.families import CLIPS, FAMILIES
 from webui.engine.prompt import parse_all
 from webui.engine.tensors import FLOATS, header, regular
 from webui.errors import InvalidRequest, ModelError
@@ -86,30 +86,40 @@ def names(models: Mapping[str, Model]) -> dict[str, str]:
     """What may be an embedding: its file's name in lower case -> its name among the models. Nothing is opened."""
     found: dict[str, str] = {}
     for name in models:
-        path = PurePath(name)
-        if path.suffix == ENDING and path.stem.strip() and len(path.stem) <= LONGEST:
+        if name.endswith(ENDING):
+            folders, _, file = name.rpartition("/")
+            word = file.removesuffix(ENDING).lower()
             # One in a folder for embeddings is meant before one elsewhere.
-            if path.stem.lower() not in found or FOLDER in path.parts[:-1]:
-                found[path.stem.lower()] = name
+            if 0 < len(word) <= LONGEST and (word not in found or FOLDER in folders.split("/")):
+                found[word] = name
     return found
 
 
-def spans(text: str, wanted: Iterable[str]) -> Iterator[Span]:
-    """Where these names (in lower case) stand in the text as words of their own, the longest first, without overlap."""
-    known = set(wanted)
-    lengths: dict[str, set[int]] = {}
-    for name in known:
-        lengths.setdefault(name[0], set()).add(len(name))
-    start, end = 0, 0
-    while start < len(text):
-        if not _within_word(text, start):
-            for length in sorted(lengths.get(text[start].lower(), ()), reverse=True):
-                end = start + length
-                if text[start:end].lower() in known and not _within_word(text, end):
-                    yield Span(start, end, text[start:end].lower())
-                    start = end - 1
-                    break
-        start += 1
+class Names:
+    """Finds names, in lower case, in texts."""
+
+    def __init__(self, wanted: Iterable[str]) -> None:
+        self._known = frozenset(wanted)
+        lengths: dict[str, set[int]] = {}
+        for name in self._known:
+            lengths.setdefault(name[0], set()).add(len(name))
+        self._lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
+
+    def spans(self, text: str) -> Iterator[Span]:
+        """Where they stand as words of their own, in order and without overlap; of several at one place the longest."""
+        start = 0
+        while start < len(text):
+            found = None if _within_word(text, start) else self._at(text, start)
+            if found is not None:
+                yield found
+            start = found.end if found is not None else start + 1
+
+    def _at(self, text: str, start: int) -> Span | None:
+        for length in self._lengths.get(text[start].lower(), ()):
+            end = start + length
+            if text[start:end].lower() in self._known and not _within_word(text, end):
+                return Span(start, end, text[start:end].lower())
+        return None
 
 
 def _within_word(text: str, at: int) -> bool:
@@ -124,10 +134,11 @@ def spoken(texts: Sequence[str], models: Mapping[str, Model], family: str) -> tu
         ModelError: one of them is damaged.
         InvalidRequest: there are too many.
     """
-    if FAMILIES[family].texts == "its own":
+    if FAMILIES[family].texts not in CLIPS:
         return ()
     there = names(models)
-    said = {span.name for text in texts for segment in parse_all(text) for span in spans(segment.text, there)} if there else set()
+    known = Names(there)
+    said = {span.name for text in texts for segment in parse_all(text) for span in known.spans(segment.text)} if there else set()
     found = [embedding for name in sorted(said) if (embedding := _of(models[there[name]])) is not None]
     if len(found) > MOST:
         raise InvalidRequest(f"{len(found)} embeddings are too many: at most {MOST} in one request.", "prompt")

@@ -11,7 +11,9 @@ from webui.errors import InvalidRequest
 from webui.request import Defaults, Resolved
 
 Layout = Literal["plain", "packed", "flux2"]
-Texts = Literal["one CLIP", "two CLIPs", "its own"]
+Texts = Literal["one CLIP", "two CLIPs", "two CLIPs and T5", "CLIP and T5", "its own"]
+CLIPS: tuple[Texts, ...] = ("one CLIP", "two CLIPs")
+"""Those that read a prompt of any length, window by window, and take embeddings."""
 
 
 class File(NamedTuple):
@@ -45,7 +47,7 @@ class Family(NamedTuple):
     negative: bool = True
     """Whether a negative prompt has an effect, at guidance above 1."""
     texts: Texts = "its own"
-    """How prompts are encoded: by one or two CLIP encoders, with weights and in windows; or by the pipeline itself, without weights."""
+    """How prompts are encoded: by CLIP and T5 encoders, with weights; or by the pipeline itself, without."""
     layout: Layout = "plain"
     """How the latents lie in a step: as they are, two by two in tokens, or as FLUX.2 has them."""
     options: Mapping[str, Any] = {}
@@ -89,15 +91,15 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             ("StableDiffusionXLPipeline",), Defaults(steps=25, guidance=6.0, width=1024, height=1024), texts="two CLIPs", file=SDXL
         ),
         "Stable Diffusion 3": Family(
-            ("StableDiffusion3Pipeline",), _flow(28, 4.5), FLOW_SAMPLERS, 16, options={"max_sequence_length": 256}
+            ("StableDiffusion3Pipeline",), _flow(28, 4.5), FLOW_SAMPLERS, 16, texts="two CLIPs and T5", options={"max_sequence_length": 256}
         ),
         "FLUX.1 schnell": Family(
-            ("FluxPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, layout="packed",
-            options={"max_sequence_length": 256}, marks={("transformer", "guidance_embeds"): False},
+            ("FluxPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, texts="CLIP and T5",
+            layout="packed", options={"max_sequence_length": 256}, marks={("transformer", "guidance_embeds"): False},
         ),
         "FLUX.1": Family(
             ("FluxPipeline",), _flow(28, 3.5), _some("Euler", "LCM", "UniPC", "DPM++ 2M", "DPM++ 2M SDE"), 16, guidance=DISTILLED,
-            negative=False, layout="packed", options={"max_sequence_length": 512},
+            negative=False, texts="CLIP and T5", layout="packed", options={"max_sequence_length": 512},
         ),
         "FLUX.2 klein": Family(
             ("Flux2KleinPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, layout="flux2",

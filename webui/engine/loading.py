@@ -54,7 +54,7 @@ class Loaded:
         """
         key = (loras, embeddings)
         if key not in self._prompts:
-            self._prompts[key] = TEXTS[self.family.texts](self.pipe, embeddings)
+            self._prompts[key] = TEXTS[self.family.texts](self.pipe, embeddings, self.family.options.get("max_sequence_length", 0))
         self._prompts.move_to_end(key)
         while len(self._prompts) > SETS:
             self._prompts.popitem(last=False)

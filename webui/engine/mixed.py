@@ -6,7 +6,9 @@ import re
 from typing import Literal, NamedTuple
 
 STRING = r'"(?:[^"\\]|\\.)*+"|\'(?:[^\'\\]|\\.)*+\''
-WHOLE = re.compile(rf"\s*\(\s*(?P<texts>(?:{STRING})(?:\s*,\s*(?:{STRING}))*+)\s*\)\s*\.(?P<kind>and|blend)\((?P<weights>[^()]*)\)\s*", re.DOTALL)
+WHOLE = re.compile(
+    rf"\s*\(\s*(?P<texts>(?:{STRING})(?:\s*,\s*(?:{STRING}))*+)\s*\)\s*\.(?P<kind>and|blend)\((?P<weights>[^()]*)\)\s*", re.DOTALL
+)
 NUMBER = re.compile(r"\s*[+-]?(?:\d{1,9}(?:\.\d{0,18})?|\.\d{1,18})\s*")
 
 PARTS = 16

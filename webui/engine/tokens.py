@@ -12,8 +12,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from webui.engine import clip
 from webui.engine.catalogue import Model
-from webui.engine.embeddings import Embedding, spans, spoken
-from webui.engine.families import FAMILIES
+from webui.engine.embeddings import Embedding, Names, spoken
+from webui.engine.families import CLIPS, FAMILIES
 from webui.engine.loras import TAG
 from webui.engine.mixed import mixed
 from webui.engine.prompt import Segment, parse, plain
@@ -89,10 +89,10 @@ class _Encoder(NamedTuple):
         return Count(self.name, together(map(sum, parts)), self.window, together(windows))
 
     def _of(self, window: Sequence[Segment], embeddings: Mapping[str, Embedding]) -> int:
-        pieces, vectors = [], 0
+        pieces, vectors, known = [], 0, Names(embeddings)
         for text in (segment.text for segment in window):
             begun = 0
-            for span in spans(text, embeddings):
+            for span in known.spans(text):
                 pieces.append(text[begun : span.start])
                 vectors += embeddings[span.name].vectors
                 begun = span.end
@@ -121,7 +121,7 @@ class TokenCounter:
                 self._loaded[model.path] = _encoders(model)
             except Exception as error:
                 raise ModelError(f"The tokenizer of {model.name} cannot be read.", "model") from error
-        own = bool(model.family) and FAMILIES[model.family].texts == "its own"
+        own = bool(model.family) and FAMILIES[model.family].texts not in CLIPS
         text = TAG.sub("", prompt)
         embeddings = {} if own or not models else {one.name.lower(): one for one in spoken((text,), models, model.family)}
         return Tokens(tuple(one.count(text, embeddings, whole=own) for one in self._loaded[model.path]), cut=own)
@@ -136,7 +136,7 @@ def _encoders(model: Model) -> tuple[_Encoder, ...]:
     for end in ("_2", "_3"):
         try:
             found.append(_encoder(model, end))
-        except Exception:  # the first one is what counts; many of the others come without a file that can be read here
+        except Exception:  # noqa: BLE001 - the tokenizers library has no other; many come without a file that it reads, and the first counts
             log.debug("no tokenizer%s of %s is counted with", end, model.name)
     return tuple(found)
 

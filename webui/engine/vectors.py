@@ -10,7 +10,7 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import BatchEncoding
 
-from webui.engine.embeddings import Embedding, fits, spans
+from webui.engine.embeddings import Embedding, Names, fits
 from webui.errors import ModelError
 
 
@@ -22,7 +22,9 @@ def read(embedding: Embedding) -> tuple[Tensor, ...]:
     """
     try:
         with safe_open(embedding.path, "pt") as file:
-            found = tuple(file.get_tensor(key).float().reshape(-1, width) for key, width in zip(embedding.keys, embedding.widths, strict=True))
+            found = tuple(
+                file.get_tensor(key).float().reshape(-1, width) for key, width in zip(embedding.keys, embedding.widths, strict=True)
+            )
     except Exception as error:
         raise ModelError(f"The embedding {embedding.name} cannot be read. Download it again.", "prompt") from error
     if not all(tensor.isfinite().all() for tensor in found):
@@ -63,6 +65,7 @@ class Words:
     def __init__(self, tokenizer: Any, places: dict[str, range]) -> None:
         self._tokenizer = tokenizer
         self._places = places
+        self._names = Names(places)
         self._last = {place[-1] for place in places.values()}
         self._first = min(place[0] for place in places.values())
 
@@ -82,7 +85,9 @@ class Words:
     ) -> BatchEncoding:
         """As the tokenizer's own call, as far as compel and we use it."""
         most = max_length or self._tokenizer.model_max_length
-        rows = [self._row(text, add_special_tokens, most if truncation else None) for text in ([texts] if isinstance(texts, str) else texts)]
+        rows = [
+            self._row(text, add_special_tokens, most if truncation else None) for text in ([texts] if isinstance(texts, str) else texts)
+        ]
         if padding == "max_length":
             rows = [[*row, *[self._tokenizer.pad_token_id] * (most - len(row))] for row in rows]
         ids = rows[0] if isinstance(texts, str) and return_tensors is None else rows
@@ -98,7 +103,7 @@ class Words:
     def _row(self, text: str, marks: bool, most: int | None) -> list[int]:
         ids: list[int] = []
         begun = 0
-        for span in spans(text, self._places):
+        for span in self._names.spans(text):
             ids += [*self._plain(text[begun : span.start]), *self._places[span.name]]
             begun = span.end
         ids += self._plain(text[begun:])

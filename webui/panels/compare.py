@@ -23,6 +23,7 @@ from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import size
 from webui.panels.remember import AT_ONCE, QUIET, fields, known, remember, restored
+from webui.panels.styling import known_styles, styling
 from webui.people import Person
 from webui.request import Defaults, Request, help_text
 from webui.studio import Studio
@@ -47,6 +48,7 @@ def compare(studio: Studio) -> None:
         with gr.Column(elem_classes="compose"):
             words = prompt(chosen.ideas[0] if chosen.ideas else "", PREFIX)
             gr.HTML('<div id="compare-tokens" class="tokens"></div>', padding=False)
+            chosen_styles = styling(studio, PREFIX)
             axes = [axis("columns", "Compare", models, "steps", PREFIX), axis("rows", "and", models, NOTHING, PREFIX)]
             gr.HTML(SIZE, padding=False)
             with gr.Row(elem_classes="actions"):
@@ -62,6 +64,7 @@ def compare(studio: Studio) -> None:
         with gr.Column(elem_classes="settings"):
             parts = [
                 words,
+                chosen_styles,
                 negative(PREFIX),
                 size(chosen.defaults, PREFIX),
                 sampling(chosen.defaults, PREFIX),
@@ -147,7 +150,7 @@ def _remember(studio: Studio, parts: list[Part], axes: list[Varying], controls: 
 
     def show(saved: Any) -> list[Any]:
         saved = known(studio, saved)
-        shown = restored(parts, saved)
+        shown = known_styles(studio, restored(parts, saved))
         for one in axes:
             shown |= one.restored(studio.models(), saved)
         return [*shown.values(), saved.get("model", gr.skip())]

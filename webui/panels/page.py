@@ -25,9 +25,9 @@ ACCENT = gr.themes.Color(
 )  # fmt: skip
 """The one colour of the page; everything else is grey, since colour is judged beside it."""
 
-STYLES = ("page.css", "compare.css", "share.css")
+STYLES = ("page.css", "styles.css", "compare.css", "share.css")
 SCRIPTS = (
-    "base.js", "feed.js", "tabs.js", "masthead.js", "queue.js", "keys.js", "form.js", "create.js",
+    "base.js", "feed.js", "tabs.js", "masthead.js", "queue.js", "keys.js", "form.js", "create.js", "styles.js",
     "compare/state.js", "compare/sheet.js", "compare/lens.js", "compare/time.js", "compare/look.js", "compare/curve.js", "compare/shelf.js",
     "compare/asking.js", "compare/compare.js", "compare/hands.js", "share.js", "arrive.js",
 )  # fmt: skip

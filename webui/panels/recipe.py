@@ -46,7 +46,9 @@ def opened(text: str) -> Request:
         raise InvalidRequest(DAMAGED)
     if version != str(VERSION):
         raise InvalidRequest(NEWER)
-    return Request.parse({name: value if name in TEXTS else _names(value) if name == "styles" else _number(value) for name, value in fields.items()})
+    return Request.parse(
+        {name: value if name in TEXTS else _names(value) if name == "styles" else _number(value) for name, value in fields.items()}
+    )
 
 
 def _number(text: str) -> Any:

@@ -9,8 +9,8 @@
 | `__colours/warm__` | a line of the file `wildcards/colours/warm.txt` |
 | `{2$$__colour__}` | two different lines |
 
-They nest. A backslash makes `{`, `}`, `|`, `_` and `#` ordinary characters. Braces without a `|` in them are text, as JSON and CSS have them,
-and so are braces that nothing closes.
+They nest. A backslash makes `{`, `}`, `|`, `_` and `#` ordinary characters. Braces without a `|` in them are text, as JSON has them, and so
+are braces that nothing closes.
 """
 
 from __future__ import annotations
