@@ -135,3 +135,34 @@ def test_stable_diffusion_3_without_t5_reads_with_clip_alone(flow: tuple[str, An
     ours = TEXTS["two CLIPs and T5"](pipe, (), 256)("a boat", "x")
     for name, value in zip(NAMES, theirs, strict=True):
         assert torch.allclose(ours[name], value, atol=1e-6), name
+
+
+@pytest.fixture(scope="module", params=["Chroma", "PixArt-Sigma", "AuraFlow"])
+def masked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any]:
+    folder = write_family(tmp_path_factory.mktemp("models") / "masked", request.param)
+    return request.param, DiffusionPipeline.from_pretrained(folder, local_files_only=True)
+
+
+@pytest.mark.parametrize("prompt", ["A red boat, far", "", "word " * 600])
+def test_unweighted_prompts_for_a_masked_t5_are_the_pipelines_own(masked: tuple[str, Any], prompt: str) -> None:
+    length = FAMILIES[masked[0]].options["max_sequence_length"]
+    theirs = masked[1].encode_prompt(prompt, negative_prompt="ugly", do_classifier_free_guidance=True, max_sequence_length=length)
+    ours = made(masked, prompt, "ugly")
+    tensors = [value for value in ours.values() if value is not None]
+    assert len(tensors) == 4 and all(any(torch.equal(value, one) for one in theirs if torch.is_tensor(one)) for value in tensors)
+    assert torch.equal(ours["prompt_embeds"], theirs[0])
+
+
+def test_weights_move_their_words_alone_away_from_the_empty_text(masked: tuple[str, Any]) -> None:
+    bare, empty = made(masked, "a red boat")["prompt_embeds"], made(masked, "")["prompt_embeds"]
+    first = len(masked[1].tokenizer("a", add_special_tokens=False).input_ids)
+    count = len(masked[1].tokenizer("red", add_special_tokens=False).input_ids)
+    for written, weight in (("a (red:1.5) boat", 1.5), ("a (red:0.5) boat", 0.5), ("a (red:0) boat", 0.0)):
+        ours = made(masked, written)["prompt_embeds"]
+        expected = bare.clone()
+        place = slice(first, first + count)
+        expected[:, place] = empty[:, place] + (bare[:, place] - empty[:, place]) * weight
+        assert torch.allclose(ours, expected, atol=1e-6)
+    both = made(masked, '("a cat", "a red boat").blend(1, 3)')["prompt_embeds"]
+    assert torch.allclose(both, made(masked, "a cat")["prompt_embeds"] / 4 + bare * 3 / 4, atol=1e-6)
+    assert made(masked, "(word:1.2) " * 600)["prompt_embeds"].isfinite().all()

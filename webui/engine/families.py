@@ -11,7 +11,7 @@ from webui.errors import InvalidRequest
 from webui.request import Defaults, Resolved
 
 Layout = Literal["plain", "packed", "flux2"]
-Texts = Literal["one CLIP", "two CLIPs", "two CLIPs and T5", "CLIP and T5", "its own"]
+Texts = Literal["one CLIP", "two CLIPs", "two CLIPs and T5", "CLIP and T5", "masked T5", "its own"]
 CLIPS: tuple[Texts, ...] = ("one CLIP", "two CLIPs")
 """Those that read a prompt of any length, window by window, and take embeddings."""
 
@@ -117,20 +117,23 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             ("ZImagePipeline",), _flow(28, 4.0), _some("Euler", "LCM"), 16, off=0.0, options={"max_sequence_length": 512}
         ),
         "Chroma": Family(
-            ("ChromaPipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, layout="packed", options={"max_sequence_length": 512}
+            ("ChromaPipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, texts="masked T5", layout="packed",
+            options={"max_sequence_length": 512},
         ),
         "Sana": Family(
             ("SanaPipeline",), Defaults(steps=20, guidance=4.5, width=1024, height=1024), FLOW_SAMPLERS, 32,
             options={"max_sequence_length": 300, "use_resolution_binning": False},
         ),
         "PixArt-Sigma": Family(
-            ("PixArtSigmaPipeline",), Defaults(guidance=4.5, width=1024, height=1024), multiple=16, loras=False,
+            ("PixArtSigmaPipeline",), Defaults(guidance=4.5, width=1024, height=1024), multiple=16, loras=False, texts="masked T5",
             options={"max_sequence_length": 300, "use_resolution_binning": False, "clean_caption": False},
         ),
         "Lumina 2": Family(
             ("Lumina2Pipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, options={"max_sequence_length": 256}
         ),
-        "AuraFlow": Family(("AuraFlowPipeline",), _flow(30, 3.5), FLOW_SAMPLERS, 16, options={"max_sequence_length": 256}),
+        "AuraFlow": Family(
+            ("AuraFlowPipeline",), _flow(30, 3.5), FLOW_SAMPLERS, 16, texts="masked T5", options={"max_sequence_length": 256}
+        ),
     }
 )  # fmt: skip
 """The first row that fits a model is its family."""

@@ -15,6 +15,7 @@ from webui.engine.conditioning import KEPT, Conditioner
 from webui.engine.embeddings import Embedding
 from webui.engine.families import Texts
 from webui.engine.loop import Task
+from webui.engine.masked import Masked
 from webui.engine.mixed import mixed
 from webui.engine.prompt import plain
 from webui.engine.vectors import spoken
@@ -163,6 +164,7 @@ TEXTS: Mapping[Texts, Callable[..., Prompts]] = {
     "two CLIPs": _Pair,
     "two CLIPs and T5": _Triple,
     "CLIP and T5": _Two,
+    "masked T5": Masked,
     "its own": _Own,
 }
 """Each takes a pipeline, the embeddings that are words besides its own, and how many tokens T5 reads."""
