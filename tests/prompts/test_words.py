@@ -24,7 +24,7 @@ from webui.studio import Studio
 def words(tmp_path: Path) -> Words:
     folder = tmp_path / "wildcards" / "boat"
     folder.mkdir(parents=True)
-    (folder.parent / "colour.txt").write_text("\ufeff# colours\nred\n\n  blue  \r\n3::green\n")
+    (folder.parent / "colour.txt").write_text("\ufeff# colours\nred\n\n  bl\x00\x1bue  \r\n3::green\n")
     (folder / "kind.txt").write_text("__colour__ sloop\n{small|large} barge\n")
     return Words(tmp_path)
 

@@ -42,6 +42,6 @@ def mixed(text: str) -> Mixed:
     if found["kind"] == "and":
         return Mixed("and", tuple(zip(texts, (max(0.0, weight) for weight in weights), strict=True)))
     total = 1.0 if raw else sum(weights)
-    if abs(total) < 1e-3:
+    if abs(total) < 0.1:
         return alone
     return Mixed("blend", tuple((text, weight / total) for text, weight in zip(texts, weights, strict=True)))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from webui.errors import InvalidRequest
 from webui.prompts.draw import Deck, deck
+from webui.request import UNSEEN
 
 FILE_LIMIT = 2_000_000
 """Bytes of a file."""
@@ -56,8 +57,8 @@ def _read(name: str, file: Path, size: int) -> Deck:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidRequest(f"wildcards/{name}.txt is not UTF-8 text. Save it as UTF-8.") from None
-    lines = [line.strip() for line in text.split("\n")]
-    found = deck(line.replace("\0", "") for line in lines if line and not line.startswith("#"))
+    lines = [UNSEEN.sub("", line).strip() for line in text.split("\n")]
+    found = deck(line for line in lines if line and not line.startswith("#"))
     if not found.lines:
         raise InvalidRequest(f"wildcards/{name}.txt has no lines to draw from. Write one option per line.")
     return found
