@@ -89,9 +89,9 @@ def test_a_broken_tokenizer_is_a_sentence(tmp_path: Path, content: str) -> None:
 @pytest.mark.parametrize(
     ("family", "encoders", "cut"),
     [
-        ("Stable Diffusion XL", [("CLIP", 75), ("CLIP 2", 75)], False),
-        ("Stable Diffusion 3", [("CLIP", 75), ("CLIP 2", 75), ("T5 3", 255)], True),
-        ("FLUX.1", [("CLIP", 75), ("T5 2", 511)], True),
+        ("Stable Diffusion XL", [("CLIP L", 75), ("CLIP G", 75)], False),
+        ("Stable Diffusion 3", [("CLIP L", 75), ("CLIP G", 75), ("T5", 255)], True),
+        ("FLUX.1", [("CLIP", 75), ("T5", 511)], True),
     ],
 )
 def test_each_text_encoder_has_its_count_and_the_largest_is_shown(

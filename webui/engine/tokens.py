@@ -149,7 +149,9 @@ def _encoder(model: Model, end: str) -> _Encoder:
         window = int(config.get("max_position_embeddings", clip.WINDOW)) - 2  # without the marks of start and end
     else:
         window = int(FAMILIES[model.family].options.get("max_sequence_length", USUAL)) - 1 if model.family else USUAL
-    return _Encoder(name + end.replace("_", " "), _tokenizer(model.path / f"tokenizer{end}"), window)
+    if name == "CLIP" and model.family and FAMILIES[model.family].texts.startswith("two CLIPs"):
+        name = {"": "CLIP L", "_2": "CLIP G"}[end]
+    return _Encoder(name, _tokenizer(model.path / f"tokenizer{end}"), window)
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
