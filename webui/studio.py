@@ -271,10 +271,11 @@ class Studio:
         """How many tokens the prompt has for its model, and where its text encoders' windows end.
 
         Raises:
-            InvalidRequest, ModelError, StorageError: it cannot be told; the sentence says why.
+            InvalidRequest, ModelError: it cannot be told; the sentence says why.
         """
-        prompt, sample = self.words.sample(request)
-        return self._counter.count(find(self._models, request.model), prompt, self._models)._replace(sample=sample)
+        sample = self.words.sample(request)
+        counted = self._counter.count(find(self._models, request.model), sample.text, self._models)
+        return counted._replace(sample=sample.chance, problem=sample.problem)
 
     def picture(self, name: str, by: Person = OWNER) -> Path:
         """The file of a picture, or of the sheet of its frames.

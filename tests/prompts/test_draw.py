@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webui.errors import InvalidRequest
-from webui.prompts.draw import DEPTH, DRAWS, FILES, Deck, deck, draw, draws, without_comments
+from webui.prompts.choices import DEPTH
+from webui.prompts.comments import without_comments
+from webui.prompts.draw import DRAWS, FILES, Deck, deck, draw, draws
 from webui.request import PROMPT_LENGTH
 
 DECKS: Mapping[str, Deck] = {

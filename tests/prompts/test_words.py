@@ -95,9 +95,12 @@ def test_comments_then_styles_then_choices(words: Words) -> None:
 
 
 def test_a_sample_says_whether_it_is_one(words: Words) -> None:
-    assert words.sample(Request(prompt="a cat # {b|c}")) == ("a cat", False)
-    text, chance = words.sample(Request(prompt="a {cat|dog}", seed=5))
+    assert words.sample(Request(prompt="a cat # {b|c}")) == ("a cat", False, "")
+    text, chance, _ = words.sample(Request(prompt="a {cat|dog}", seed=5))
     assert chance and text == words.drawn(asked(prompt="a {cat|dog}", seed=5)).text
+    for request in (Request(prompt="a __cat__"), Request(prompt="a", styles=("none",)), Request(prompt="{" * 60 + "|" + "}" * 60)):
+        sample = words.sample(request)
+        assert sample.text == request.prompt and sample.problem.endswith(".")
 
 
 # --- through the studio ---

@@ -72,7 +72,7 @@ class Conditioner:
 
     def _encode(self, text: str, field: str) -> Tensor:
         found = mixed(text)
-        parts = [[(window, weight) for window in parse(part)] for part, weight in found.parts]
+        parts: list[list[tuple[Window, float]]] = [[(window, weight) for window in parse(part)] for part, weight in found.parts]
         if self._cut:
             parts = [[(_flat(part), 1.0)] for part in (parts if found.kind == "blend" else [[pair for part in parts for pair in part]])]
         self._bounded([window for part in parts for window, _ in part], field)
@@ -113,4 +113,4 @@ class Conditioner:
 
 def _flat(windows: Sequence[tuple[Window, float]]) -> Window:
     """All windows as one."""
-    return [Segment(segment.text, segment.weight * weight) for window, weight in windows for segment in window]
+    return tuple(Segment(segment.text, segment.weight * weight) for window, weight in windows for segment in window)

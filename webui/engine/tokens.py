@@ -51,6 +51,8 @@ class Tokens(NamedTuple):
     """Whether what is beyond the window is not read."""
     sample: bool = False
     """Whether another seed may draw another prompt."""
+    problem: str = ""
+    """Why the prompt cannot be drawn as it stands, in a sentence; then it is counted as it was typed."""
 
     @property
     def most(self) -> Count:
@@ -78,7 +80,7 @@ class _Encoder(NamedTuple):
     tokenizer: Tokenizer
     window: int
 
-    def count(self, text: str, embeddings: Mapping[str, Embedding], *, whole: bool) -> Count:
+    def counted(self, text: str, embeddings: Mapping[str, Embedding], *, whole: bool) -> Count:
         if whole:
             total = self._length(plain(text))
             return Count(self.name, total, self.window, max(1, -(-total // self.window)))
@@ -124,7 +126,7 @@ class TokenCounter:
         own = bool(model.family) and FAMILIES[model.family].texts not in CLIPS
         text = TAG.sub("", prompt)
         embeddings = {} if own or not models else {one.name.lower(): one for one in spoken((text,), models, model.family)}
-        return Tokens(tuple(one.count(text, embeddings, whole=own) for one in self._loaded[model.path]), cut=own)
+        return Tokens(tuple(one.counted(text, embeddings, whole=own) for one in self._loaded[model.path]), cut=own)
 
 
 def _encoders(model: Model) -> tuple[_Encoder, ...]:

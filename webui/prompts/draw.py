@@ -23,10 +23,8 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from webui.errors import InvalidRequest
+from webui.prompts.choices import COUNT, Choice, Text, Wildcard, alone, head, parsed, without
 from webui.request import PROMPT_LENGTH
-
-DEPTH = 50
-"""Braces within braces."""
 
 FILES = 20
 """Wildcards within wildcards."""
@@ -37,13 +35,7 @@ DRAWS = 1000
 READ = 10 * PROMPT_LENGTH
 """Most characters that are looked at for one prompt."""
 
-LEXER = re.compile(
-    r"\\(?P<plain>[{}|_#])|(?P<pair>\\.)|__(?P<name>[^\W_](?:[\w/ .\-]{0,98}?[^\W_])?)__|(?P<brace>[{}|])|(?P<text>[^\\{}|_]+|.)", re.DOTALL
-)
 WEIGHT = re.compile(r"\s{0,9}(\d{1,9}(?:\.\d{0,9})?)::")
-COUNT = re.compile(r"\s{0,9}(?P<low>\d{1,4})?(?P<to>-)?(?P<high>\d{1,4})?\$\$(?:(?P<between>[^$]{0,99})\$\$)?")
-
-COMMENT = re.compile(r"(?:^|(?<=[ \t]))#(?:[# \t][^\n]*)?$|^[ \t]*#[^\n]*$", re.MULTILINE)
 
 
 class Deck(NamedTuple):
@@ -51,17 +43,6 @@ class Deck(NamedTuple):
 
     lines: tuple[str, ...]
     sums: tuple[float, ...]
-
-
-class _Wildcard(NamedTuple):
-    name: str
-
-
-class _Choice(NamedTuple):
-    options: tuple[_Text, ...]
-
-
-_Text = tuple["str | _Wildcard | _Choice", ...]
 
 
 def deck(lines: Iterable[str]) -> Deck:
@@ -75,20 +56,9 @@ def _stacked(cards: Sequence[tuple[str, float]]) -> Deck:
     return Deck(tuple(line for line, _ in cards), tuple(map(float, range(1, len(cards) + 1))) if even else sums)
 
 
-def without_comments(text: str) -> str:
-    """The text without lines that begin with `#`, and without what follows a `#` that stands alone between blanks.
-
-    stable-diffusion-webui cuts at every `#`; here `#ff8800`, `C#` and `#1` are words.
-    """
-    if "#" not in text:
-        return text
-    lines = [(line, COMMENT.sub("", line)) for line in text.split("\n")]
-    return "\n".join(left.rstrip() if left != line else line for line, left in lines if left.strip() or left == line)
-
-
 def draws(text: str) -> bool:
     """Whether anything in the text is drawn."""
-    return any(not isinstance(part, str) for part in _parsed(text))
+    return any(not isinstance(part, str) for part in parsed(text))
 
 
 def draw(text: str, seed: int, field: str, decks: Callable[[str], Deck]) -> str:
@@ -118,9 +88,9 @@ class _Hand:
         self._unread -= len(text)
         if self._unread < 0:
             raise InvalidRequest("The wildcards of this prompt are too long together. Use shorter ones.")
-        return self._text(_parsed(text), within)
+        return self._text(parsed(text), within)
 
-    def _text(self, parts: _Text, within: tuple[str, ...]) -> str:
+    def _text(self, parts: Text, within: tuple[str, ...]) -> str:
         pieces, length = [], 0
         for part in parts:
             piece = part if isinstance(part, str) else self._one(part, within)
@@ -130,28 +100,29 @@ class _Hand:
             pieces.append(piece)
         return "".join(pieces)
 
-    def _one(self, part: _Wildcard | _Choice, within: tuple[str, ...]) -> str:
-        if isinstance(part, _Wildcard):
-            (line,), inside = self._pick(self._deck(part.name, within), 1), (*within, part.name)
-            return self.drawn(line, inside)
-        first, *rest = part.options
-        count = COUNT.match(first[0]) if first and isinstance(first[0], str) else None
-        options = [(first[0][count.end() :], *first[1:]) if count else first, *rest]  # type: ignore[index]
-        whole = _alone(options[0]) if count and len(options) == 1 else None
-        if whole is not None and count is not None:
-            found = self._deck(whole.name, within)
-            picked = [self.drawn(line, (*within, whole.name)) for line in self._pick(found, self._number(count, len(found.lines)))]
-        else:
-            # The weight stands in the text before it is drawn; numbers stand for the options until then.
-            heads = [option[0] if option and isinstance(option[0], str) else "" for option in options]
-            cuts = [match.end() if (match := WEIGHT.match(head)) else 0 for head in heads]
-            cards = Deck(tuple(map(str, range(len(options)))), deck(heads).sums)
-            chosen = [int(card) for card in self._pick(cards, self._number(count, len(options)) if count else 1)]
-            bare = [(heads[k][cuts[k] :], *options[k][1:]) if cuts[k] else options[k] for k in chosen]
-            picked = [self._text(option, within) for option in bare]
+    def _one(self, part: Wildcard | Choice, within: tuple[str, ...]) -> str:
+        if isinstance(part, Wildcard):
+            (line,) = self._pick(self._deck(part.name, within), 1)
+            return self.drawn(line, (*within, part.name))
+        count = COUNT.match(head(part.options[0]))
         if count is None:
-            return picked[0]
+            return self._some(part.options, 1, within)[0]
+        options = (without(part.options[0], count.end()), *part.options[1:])
+        whole = alone(options[0]) if len(options) == 1 else None
+        if whole is not None:
+            found = self._deck(whole.name, within)
+            lines = self._pick(found, self._number(count, len(found.lines)))
+            picked = [self.drawn(line, (*within, whole.name)) for line in lines]
+        else:
+            picked = self._some(options, self._number(count, len(options)), within)
         return (", " if count["between"] is None else count["between"]).join(piece.strip() for piece in picked)
+
+    def _some(self, options: tuple[Text, ...], count: int, within: tuple[str, ...]) -> list[str]:
+        """So many of the options, drawn in their turn. Their numbers stand for them until they are picked, as their weights are text."""
+        cards = Deck(tuple(map(str, range(len(options)))), deck(map(head, options)).sums)
+        chosen = [options[int(card)] for card in self._pick(cards, count)]
+        weights = [WEIGHT.match(head(option)) for option in chosen]
+        return [self._text(without(one, weight.end()) if weight else one, within) for one, weight in zip(chosen, weights, strict=True)]
 
     def _number(self, count: re.Match[str], most: int) -> int:
         low = int(count["low"] or (0 if count["to"] else 1))
@@ -179,73 +150,3 @@ class _Hand:
         if len(within) >= FILES:
             raise InvalidRequest(f"Wildcards within wildcards go {FILES} deep, no deeper. Write some of them out.")
         return self._decks(name)
-
-
-def _alone(option: _Text) -> _Wildcard | None:
-    """The wildcard that an option is, with nothing but blanks around it."""
-    said = [part for part in option if not isinstance(part, str) or part.strip()]
-    return said[0] if len(said) == 1 and isinstance(said[0], _Wildcard) else None
-
-
-def _parsed(text: str) -> _Text:
-    """Text, wildcards and choices in their order.
-
-    Raises:
-        InvalidRequest: braces nest too deeply.
-    """
-    tokens = list(LEXER.finditer(text))
-    closed = _closed(tokens)
-    levels: list[list[list[str | _Wildcard | _Choice]]] = [[[]]]
-    for at, token in enumerate(tokens):
-        here = levels[-1][-1]
-        if token["name"]:
-            here.append(_Wildcard(token["name"]))
-        elif token["brace"] == "{" and at in closed:
-            levels.append([[]])
-            if len(levels) > DEPTH + 1:
-                raise InvalidRequest(f"Braces within braces go {DEPTH} deep, no deeper. Put some of the choices into a wildcard.")
-        elif token["brace"] == "}" and at in closed:
-            options = levels.pop()
-            levels[-1][-1].extend(_choice(options))
-        elif token["brace"] == "|" and len(levels) > 1:
-            levels[-1].append([])
-        else:
-            here.append(token["plain"] or token[0])
-    return _joined(levels[0][0])
-
-
-def _closed(tokens: Sequence[re.Match[str]]) -> set[int]:
-    """Numbers of the braces that belong together."""
-    opened: list[int] = []
-    closed: set[int] = set()
-    for at, token in enumerate(tokens):
-        if token["brace"] == "{":
-            opened.append(at)
-        elif token["brace"] == "}" and opened:
-            closed |= {opened.pop(), at}
-    return closed
-
-
-def _choice(options: list[list[str | _Wildcard | _Choice]]) -> list[str | _Wildcard | _Choice]:
-    """A choice; the braces themselves where there is nothing to choose."""
-    texts = tuple(_joined(option) for option in options)
-    first = texts[0][0] if texts[0] else ""
-    if len(texts) > 1 or (isinstance(first, str) and COUNT.match(first)):
-        return [_Choice(texts)]
-    return ["{", *texts[0], "}"]
-
-
-def _joined(parts: Sequence[str | _Wildcard | _Choice]) -> _Text:
-    """Neighbouring pieces of text as one."""
-    joined: list[str | _Wildcard | _Choice] = []
-    pieces: list[str] = []
-    for part in (*parts, None):
-        if isinstance(part, str):
-            pieces.append(part)
-            continue
-        if pieces:
-            joined.append("".join(pieces))
-            pieces = []
-        if part is not None:
-            joined.append(part)
-    return tuple(joined)

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from webui.errors import InvalidRequest
-from webui.prompts.draw import draw, draws, without_comments
+from webui.errors import InvalidRequest, StorageError
+from webui.prompts.comments import without_comments
+from webui.prompts.draw import draw, draws
 from webui.prompts.styles import Styles, around
 from webui.prompts.wildcards import Wildcards
 from webui.request import Request, Resolved
+
+
+class Sample(NamedTuple):
+    """What a seed makes of a prompt."""
+
+    text: str
+    chance: bool
+    """Whether another seed may make something else of it."""
+    problem: str = ""
+    """Why it cannot be drawn, in a sentence."""
 
 
 class Words:
@@ -38,15 +50,14 @@ class Words:
             }
         )
 
-    def sample(self, request: Request) -> tuple[str, bool]:
-        """The prompt as one seed would draw it, and whether another seed may draw another one.
-
-        Raises:
-            InvalidRequest, StorageError: as `drawn`.
-        """
-        styles = [style.prompt for style in self.styles.named(request.styles)]
-        text = self._text(request.prompt, styles, request.seed or 0, "prompt")
-        return text, any(draws(without_comments(part)) for part in (request.prompt, *styles))
+    def sample(self, request: Request) -> Sample:
+        """The prompt as one seed would draw it; as it was typed where it cannot be drawn."""
+        try:
+            styles = [style.prompt for style in self.styles.named(request.styles)]
+            text = self._text(request.prompt, styles, request.seed or 0, "prompt")
+            return Sample(text, any(draws(without_comments(part)) for part in (request.prompt, *styles)))
+        except (InvalidRequest, StorageError) as error:
+            return Sample(request.prompt, chance=False, problem=error.message)
 
     def _text(self, text: str, styles: Sequence[str], seed: int, field: str) -> str:
         try:

@@ -70,8 +70,8 @@ stepwise.form = (root, prefix, calm) => {
     if (number !== asked) return;
     const line = own("tokens");
     // A wildcard or a style that does not exist is better told before Generate is pressed.
-    if (line) line.title = answer.ok ? counts(answer.value) : "";
-    say(line, answer.ok ? counted(answer.value) : ["prompt", "styles"].includes(answer.field) ? answer.sentence : "");
+    if (line) line.title = answer.ok ? answer.value.problem || counts(answer.value) : "";
+    say(line, answer.ok ? answer.value.problem || counted(answer.value) : "");
   }
 
   function counted({ count: tokens, window: size, windows, sample, cut }) {

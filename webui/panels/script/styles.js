@@ -5,7 +5,7 @@ stepwise.styles = (() => {
   let kept = [];
 
   const field = (name, title, placeholder, area) => {
-    const box = make(area ? "textarea" : "input", { name, placeholder, rows: 2, maxLength: area ? 20000 : 200, autocomplete: "off" });
+    const box = make(area ? "textarea" : "input", { name, placeholder, rows: 2, maxLength: area ? 20000 : 200, required: !area, autocomplete: "off" });
     return make("label", {}, make("span", { textContent: title }), box);
   };
 
@@ -56,13 +56,15 @@ stepwise.styles = (() => {
     if (!ok) { say(at("#styles-keeper > p:last-child"), sentence); return; }
     kept = value.styles;
     draw(chosen, done);
+    at("#styles-keeper select").focus();
     at("#styles-again").click();
   }
 
   document.addEventListener("click", (event) => { if (event.target.closest("#styles-edit")) toggle(at("#styles-keeper").hidden); });
   document.addEventListener("submit", (event) => { if (event.target.id === "styles-keeper") { event.preventDefault(); save(); } });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && event.target.closest && event.target.closest("#styles-keeper")) { event.stopPropagation(); toggle(false); }
+    const form = at("#styles-keeper");
+    if (event.key === "Escape" && form && !form.hidden) { event.stopPropagation(); toggle(false); }
   }, true);
   return { toggle };
 })();
