@@ -125,7 +125,7 @@ def test_each_picture_of_a_batch_has_its_own_draw_and_keeps_it_with_the_template
     for job in jobs:
         last = job.wait(60)
         assert isinstance(last, Finished)
-        recipe = studio.recipe(last.picture)
+        recipe = studio.pictures.recipe(last.picture)
         assert recipe.prompt == TEMPLATE and recipe.text == job.request.text and recipe.text.split()[-1] in things
         assert recipe.text.replace(" ", "-") in last.picture, "the file is named after what was drawn"
     assert {request.text for request in worker.submitted} == {job.request.text for job in jobs}
