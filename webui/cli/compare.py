@@ -115,9 +115,9 @@ def _told(studio: Studio, compared: Compared, output: Path | None) -> dict[str, 
     cells = []
     for cell, job in compared.cells:
         last = job.last
-        path, seconds = (str(studio.picture(last.picture)), round(last.seconds, 3)) if isinstance(last, Finished) else (None, None)
+        path, seconds = (str(studio.pictures.file(last.picture)), round(last.seconds, 3)) if isinstance(last, Finished) else (None, None)
         cells.append({"path": path, "seed": job.request.seed, "values": cell.values, "seconds": seconds, "error": error_of(last)})
-    found = curves(compared, studio.picture) if compared.comparison.varies("steps") else []
+    found = curves(compared, studio.pictures.file) if compared.comparison.varies("steps") else []
     sentence = " ".join(f"{one.head}: {one.answer.sentence}" if one.head else one.answer.sentence for one in found)
     points = [point for one in found for point in _points(one)]
     return {"cells": cells, "sheet": output and str(output.absolute()), "curve": points, "sentence": sentence or None}

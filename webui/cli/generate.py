@@ -95,7 +95,7 @@ def _picture(studio: Studio, job: Job, target: Path | None) -> dict[str, object]
     if not isinstance(last, Finished):
         typer.echo(last.message if isinstance(last, Failed) else "Stopped." if isinstance(last, Cancelled) else "Not finished.", err=True)
         raise typer.Exit(1)
-    path = studio.picture(last.picture)
+    path = studio.pictures.file(last.picture)
     if target is not None:
         path = path.replace(target)
     fields = ("seed", "width", "height", "steps", "sampler", "schedule", "guidance", "model")
