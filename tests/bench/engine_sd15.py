@@ -26,7 +26,7 @@ from webui.request import Request
 ROOT = Path(__file__).parents[2]
 CONFIGS = DATA / "sd1"
 NAME = "sd15.safetensors"
-ROUNDS = 3
+ROUNDS = 2
 STEPS = 3
 """Of each round; the first one is left out."""
 
@@ -46,8 +46,8 @@ def write(folder: Path) -> None:
     pipe: Any = diffusers.StableDiffusionPipeline(
         diffusers.AutoencoderKL.from_config(config("vae")),
         transformers.CLIPTextModel(transformers.CLIPTextConfig(**config("text_encoder"))), tokenizer(),
-        diffusers.UNet2DConditionModel.from_config(config("unet")), diffusers.DDIMScheduler(), safety_checker=None,
-        feature_extractor=None, requires_safety_checker=False,
+        diffusers.UNet2DConditionModel.from_config(config("unet")), diffusers.DDIMScheduler(steps_offset=1, clip_sample=False),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     write_checkpoint(folder / NAME, pipe.to(torch.float16))
