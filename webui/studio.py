@@ -31,6 +31,7 @@ from webui.jobs.rates import Rates
 from webui.jobs.recent import Recent
 from webui.people import ONLY_LOOKS, OWNER, Person
 from webui.pictures import Pictures
+from webui.prompts.words import Words
 from webui.request import Request, Resolved
 from webui.settings import Settings, builtin_models
 from webui.store.store import Store, encoded
@@ -74,6 +75,8 @@ class Studio:
         self._store.check()
         self._journal = Journal(settings.outputs / ".stepwise" / "journal.sqlite" if lasting else None)
         self.access = Access(settings.outputs / ".stepwise" / "people.sqlite" if lasting else None)
+        self.words = words_of(settings)
+        """Wildcards and styles."""
         self.pictures = Pictures(self._store, self.access.shown)
         """Finished ones: files, frames, recipes, and who sees them."""
         self._models = scan(model_folders(settings))
@@ -152,7 +155,7 @@ class Studio:
         if not 1 <= len(requests) <= BATCH_LIMIT:
             raise InvalidRequest(f"Between 1 and {BATCH_LIMIT} pictures at once, please.", "count")
         group, now = secrets.token_hex(8), datetime.now().astimezone()
-        jobs = [Job(uuid.uuid4().hex, group, by.id, resolve(request, self._models), now) for request in requests]
+        jobs = [Job(uuid.uuid4().hex, group, by.id, resolve(request, self._models, self.words), now) for request in requests]
         self.take(jobs)
         return jobs
 
@@ -270,9 +273,15 @@ class Studio:
         """The LoRAs that a model takes, by the names that a prompt calls them."""
         return fitting(self._models, find(self._models, model).family)
 
-    def tokens(self, model: str | None, prompt: str) -> Tokens:
-        """How many tokens the prompt has for this model, and where its text encoder's window ends."""
-        return self._counter.count(find(self._models, model), prompt)
+    def tokens(self, request: Request) -> Tokens:
+        """How many tokens the prompt has for its model, and where its text encoders' windows end.
+
+        Raises:
+            InvalidRequest, ModelError: it cannot be told; the sentence says why.
+        """
+        sample = self.words.sample(request)
+        counted = self._counter.count(find(self._models, request.model), sample.text, self._models)
+        return counted._replace(sample=sample.chance, problem=sample.problem)
 
     def download(self, id: str, by: Person = OWNER) -> bytes:
         """A job's picture as a PNG, from memory if the disk does not take it at the moment.
@@ -383,16 +392,22 @@ def may_act(by: Person, job: Job) -> bool:
     return by.owns or by.id == job.owner
 
 
-def resolve(request: Request, models: Mapping[str, Model]) -> Resolved:
-    """The request with nothing left to guess, checked against its model.
+def resolve(request: Request, models: Mapping[str, Model], words: Words) -> Resolved:
+    """The request with nothing left to guess, its wildcards drawn, checked against its model.
 
     Raises:
         InvalidRequest, ModelError: it cannot be run.
+        StorageError: it asks for styles, and their file cannot be used.
     """
     model = find(models, request.model)
-    resolved = request.resolve(model.defaults, model.name)
+    resolved = words.drawn(request.resolve(model.defaults, model.name))
     judge(resolved, model, models)
     return resolved
+
+
+def words_of(settings: Settings) -> Words:
+    """The wildcards and styles beside the person's folder of models."""
+    return Words(settings.models.absolute().parent)
 
 
 def model_folders(settings: Settings) -> tuple[Path, ...]:

@@ -24,14 +24,16 @@ from webui.panels.parts.prompt import negative, prompt
 from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import SHAPES, shaped, size
+from webui.panels.parts.styles import styles
 from webui.panels.remember import known, restored
 from webui.people import OWNER
 from webui.request import Defaults, Request
 from webui.studio import Studio
 
 FULL = Request(
-    prompt="a\nb", negative="c", steps=7, guidance=2.5, seed=9, sampler="Euler", schedule="Karras", width=320, height=256, model="m"
-)
+    prompt="a\nb", negative="c", steps=7, guidance=2.5, seed=9, sampler="Euler", schedule="Karras", width=320, height=256, model="m",
+    styles=("soft, warm", "ink"),
+)  # fmt: skip
 DEFAULTS = Defaults(width=256, height=256)
 
 
@@ -47,6 +49,7 @@ PARTS: dict[str, Callable[[], Part]] = {
     "sampling": lambda: sampling(OFFERED),
     "size": lambda: size(OFFERED),
     "seed": seed,
+    "styles": lambda: styles(["ink", "soft, warm"]),
     "model": lambda: model({"m": Model(name="m", path="m", title="M")}, "m"),
 }
 

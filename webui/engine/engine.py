@@ -16,11 +16,13 @@ from torch import Tensor
 
 from webui.engine import schedulers
 from webui.engine.catalogue import Model, find, scan
+from webui.engine.embeddings import spoken
 from webui.engine.latents import LAYOUTS
 from webui.engine.loading import Busy, Loaded, Loader
 from webui.engine.loop import Job, Loop, Setting, Task
 from webui.engine.loras import known, tags
 from webui.engine.memory import exhausted
+from webui.engine.texts import Spoken
 from webui.errors import UserError
 from webui.events import Cancelled, Event, Failed, Rendered, Started, Step, Waiting
 from webui.request import Resolved
@@ -87,11 +89,12 @@ class Engine:
         if model.name not in self._loader:
             emit(Waiting(reason=f"The model {model.title} is being loaded."))
         loaded = self._load(model, emit)
-        prompt, loras = tags(request.prompt)
+        prompt, loras = tags(request.text)
         files = {name: lora.path for name, lora in known(self._models, loras, model.family).items()}
         with self._loader.using(model), loaded.adapters.using(loras, files):
             setting = Setting(loras, partial(loaded.adapters.activate, loras, files), not loaded.family.shares)
-            self._paint(request.model_copy(update={"prompt": prompt}), loaded, setting, emit)
+            words = spoken((prompt, request.negative_text), self._models, model.family)
+            self._paint(request.model_copy(update={"drawn": prompt}), loaded, setting, words, emit)
 
     def _load(self, model: Model, emit: Emit) -> Loaded:
         """The model, when there is room for it."""
@@ -106,8 +109,8 @@ class Engine:
                     told = True
                 self._loop.ask(None)
 
-    def _paint(self, request: Resolved, loaded: Loaded, setting: Setting, emit: Emit) -> None:
-        family, prompts = loaded.family, loaded.prompts(setting.key)
+    def _paint(self, request: Resolved, loaded: Loaded, setting: Setting, words: Spoken, emit: Emit) -> None:
+        family, prompts = loaded.family, loaded.prompts(setting.key, words)
 
         def ask(task: Task) -> Any:
             """A task with the job's LoRAs in the layers."""
@@ -115,8 +118,8 @@ class Engine:
 
         # 2. The prompts, as conditioning.
         guided = bool(family.guidance) and request.guidance > 1
-        texts = (request.prompt, request.negative if guided and family.negative else None)
-        given = ask(Task(partial(prompts, *texts), texts))
+        texts = (request.text, request.negative_text if guided and family.negative else None)
+        given = ask(Task(partial(prompts, *texts), (texts, words)))
         # 3. The job's own scheduler, which counts the steps and shows the clean estimates.
         emit(Started(steps=request.steps))
         began = time.monotonic()

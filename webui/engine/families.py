@@ -11,7 +11,9 @@ from webui.errors import InvalidRequest
 from webui.request import Defaults, Resolved
 
 Layout = Literal["plain", "packed", "flux2", "any"]
-Texts = Literal["one CLIP", "two CLIPs", "its own"]
+Texts = Literal["one CLIP", "two CLIPs", "two CLIPs and T5", "CLIP and T5", "masked T5", "its own"]
+CLIPS: tuple[Texts, ...] = ("one CLIP", "two CLIPs")
+"""Those that read a prompt of any length, window by window, and take embeddings."""
 
 
 class File(NamedTuple):
@@ -48,7 +50,7 @@ class Family(NamedTuple):
     negative: bool = True
     """Whether a negative prompt has an effect, at guidance above 1."""
     texts: Texts = "its own"
-    """How prompts are encoded: by one or two CLIP encoders, with weights and in windows; or by the pipeline itself, without weights."""
+    """How prompts are encoded: by CLIP and T5 encoders, with weights; or by the pipeline itself, without."""
     layout: Layout = "plain"
     """How the latents lie in a step: as they are, two by two in tokens, or as FLUX.2 has them; where nobody has looked, any of these."""
     options: Mapping[str, Any] = {}
@@ -99,15 +101,15 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             ("StableDiffusionXLPipeline",), Defaults(steps=25, guidance=6.0, width=1024, height=1024), texts="two CLIPs", file=SDXL
         ),
         "Stable Diffusion 3": Family(
-            ("StableDiffusion3Pipeline",), _flow(28, 4.5), FLOW_SAMPLERS, 16, options={"max_sequence_length": 256}
+            ("StableDiffusion3Pipeline",), _flow(28, 4.5), FLOW_SAMPLERS, 16, texts="two CLIPs and T5", options={"max_sequence_length": 256}
         ),
         "FLUX.1 schnell": Family(
-            ("FluxPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, layout="packed",
-            options={"max_sequence_length": 256}, marks={("transformer", "guidance_embeds"): False},
+            ("FluxPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, texts="CLIP and T5",
+            layout="packed", options={"max_sequence_length": 256}, marks={("transformer", "guidance_embeds"): False},
         ),
         "FLUX.1": Family(
             ("FluxPipeline",), _flow(28, 3.5), _some("Euler", "LCM", "UniPC", "DPM++ 2M", "DPM++ 2M SDE"), 16, guidance=DISTILLED,
-            negative=False, layout="packed", options={"max_sequence_length": 512},
+            negative=False, texts="CLIP and T5", layout="packed", options={"max_sequence_length": 512},
         ),
         "FLUX.2 klein": Family(
             ("Flux2KleinPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, layout="flux2",
@@ -129,20 +131,23 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             ("ZImagePipeline",), _flow(28, 4.0), _some("Euler", "LCM"), 16, off=0.0, options={"max_sequence_length": 512}
         ),
         "Chroma": Family(
-            ("ChromaPipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, layout="packed", options={"max_sequence_length": 512}
+            ("ChromaPipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, texts="masked T5", layout="packed",
+            options={"max_sequence_length": 512},
         ),
         "Sana": Family(
             ("SanaPipeline",), Defaults(steps=20, guidance=4.5, width=1024, height=1024), FLOW_SAMPLERS, 32,
             options={"max_sequence_length": 300, "use_resolution_binning": False},
         ),
         "PixArt-Sigma": Family(
-            ("PixArtSigmaPipeline",), Defaults(guidance=4.5, width=1024, height=1024), multiple=16, loras=False,
+            ("PixArtSigmaPipeline",), Defaults(guidance=4.5, width=1024, height=1024), multiple=16, loras=False, texts="masked T5",
             options={"max_sequence_length": 300, "use_resolution_binning": False, "clean_caption": False},
         ),
         "Lumina 2": Family(
             ("Lumina2Pipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, options={"max_sequence_length": 256}
         ),
-        "AuraFlow": Family(("AuraFlowPipeline",), _flow(30, 3.5), FLOW_SAMPLERS, 16, options={"max_sequence_length": 256}),
+        "AuraFlow": Family(
+            ("AuraFlowPipeline",), _flow(30, 3.5), FLOW_SAMPLERS, 16, texts="masked T5", options={"max_sequence_length": 256}
+        ),
         "HiDream": Family(
             ("HiDreamImagePipeline",), _flow(50, 5.0), _some("Euler", "LCM", "UniPC"), 16, area=1024 * 1024,
             options={"max_sequence_length": 128},
@@ -234,7 +239,7 @@ def suits(request: Resolved, name: str) -> None:
     if family.area and request.width * request.height > family.area:
         side = int(family.area**0.5)
         raise InvalidRequest(f"{name} models make at most as many pixels as {side} x {side} has. Lower width or height.", "width")
-    if request.negative.strip() and not family.negative:
+    if request.negative_text.strip() and not family.negative:
         raise InvalidRequest(f"{name} models take no negative prompt. Leave it empty.", "negative")
     if request.guidance != 1 and not family.guidance:
         raise InvalidRequest(f"{name} models have no guidance: it was trained into them. Set it to 1.", "guidance")

@@ -58,9 +58,9 @@ def check(request: Resolved, models: Mapping[str, Model], family: str) -> None:
     Raises:
         InvalidRequest: as `tags` and `known`; or one is named in the negative prompt.
     """
-    if TAG.search(request.negative):
+    if TAG.search(request.negative_text):
         raise InvalidRequest("LoRAs belong into the prompt, not into the negative prompt. Move <lora:...> there.", "negative")
-    known(models, tags(request.prompt)[1], family)
+    known(models, tags(request.text)[1], family)
 
 
 def fitting(models: Mapping[str, Model], family: str) -> dict[str, Model]:

@@ -26,6 +26,7 @@ from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import size
 from webui.panels.remember import AT_ONCE, QUIET, fields, known, remember, restored
+from webui.panels.styling import known_styles, styling
 from webui.people import Person
 from webui.request import Request, help_text
 from webui.studio import Studio
@@ -53,6 +54,7 @@ def compare(studio: Studio) -> None:
         with gr.Column(elem_classes="compose"):
             words = prompt(usual.ideas[0] if usual.ideas else "", PREFIX)
             gr.HTML('<div id="compare-tokens" class="tokens"></div>', padding=False)
+            chosen_styles = styling(studio, PREFIX)
             loras(PREFIX)
             axes = [axis("columns", "Compare", models, offered, "steps", PREFIX), axis("rows", "and", models, offered, NOTHING, PREFIX)]
             gr.HTML(SIZE, padding=False)
@@ -69,6 +71,7 @@ def compare(studio: Studio) -> None:
         with gr.Column(elem_classes="settings"):
             parts = [
                 words,
+                chosen_styles,
                 negative(PREFIX, there=offered.negative),
                 size(offered, PREFIX),
                 sampling(offered, PREFIX),
@@ -177,7 +180,8 @@ def _remember(studio: Studio, parts: list[Part], axes: list[Varying], controls: 
     def show(saved: Any, *values: Any) -> list[Any]:
         saved, before = known(studio, saved), dict(zip(controls, values, strict=False))
         offered = _offered(studio, before | saved)
-        shown = shown_with(offered, before or studio.default_model().defaults.model_dump(), restored(parts, saved))
+        shown = known_styles(studio, restored(parts, saved))
+        shown = shown_with(offered, before or studio.default_model().defaults.model_dump(), shown)
         for one in axes:
             shown |= one.restored(studio.models(), offered, saved)
         return [*shown.values(), saved.get("model", gr.skip())]

@@ -24,6 +24,7 @@ from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import SHAPES, shaped, size
 from webui.panels.remember import AT_ONCE, QUIET, fields, known, remember, restored
+from webui.panels.styling import EDIT, keeper, known_styles, styling
 from webui.request import Request, help_text
 from webui.studio import Studio
 
@@ -42,7 +43,9 @@ def create(studio: Studio) -> None:
     with gr.Row(elem_id="create", elem_classes="studio"):
         with gr.Column(elem_classes="compose"):
             words = prompt(usual.ideas[0] if usual.ideas else "")
-            gr.HTML('<div id="tokens" class="tokens"></div>', padding=False)
+            gr.HTML(f'<div class="under"><div id="tokens" class="tokens"></div>{EDIT}</div>', padding=False)
+            chosen_styles = styling(studio)
+            keeper(studio, chosen_styles.components["styles"])
             loras()
             with gr.Row(elem_classes="actions"):
                 generate = gr.Button("Generate", variant="primary", elem_id="generate")
@@ -56,7 +59,7 @@ def create(studio: Studio) -> None:
         with gr.Column(elem_classes="settings"):
             without = negative(there=offered.negative)
             shapes = _shapes()
-            parts = [words, without, size(offered), sampling(offered), seed(), model(studio.models(), usual.name)]
+            parts = [words, chosen_styles, without, size(offered), sampling(offered), seed(), model(studio.models(), usual.name)]
             count = gr.Slider(1, follow.COUNT_LIMIT, 1, step=1, label="Pictures", elem_id="count", interactive=True, buttons=[])
             copy = link_button()
     controls = {name: control for part in parts for name, control in part.components.items()} | {"count": count}
@@ -104,7 +107,7 @@ def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Componen
     def arrive(request: gr.Request, saved: Any) -> list[Any]:
         linked, sentence = settings(studio, parts, saved)
         saved, usual = known(studio, saved), studio.default_model().defaults.model_dump()
-        shown = restored(parts, saved) | linked
+        shown = known_styles(studio, restored(parts, saved) | linked)
         count = saved["count"] if type(saved.get("count")) in (int, float) else gr.skip()
         model = chosen(studio, linked.get("model", saved.get("model")))
         shown = shown_with(Offered.by([model]), usual, shown)

@@ -97,7 +97,7 @@ class Store:
             self._day(day)
             for number in range(NAMES):
                 letters = mark[:LETTERS] if mark and not number else secrets.token_hex(LETTERS // 2)
-                stem = f"{at:%H%M%S}-{letters}-{slug(request.prompt)}"
+                stem = f"{at:%H%M%S}-{letters}-{slug(request.text)}"
                 try:
                     # The picture comes last: whoever sees it finds its frames.
                     disk.place(self.outputs / day, ({f"{stem}.steps.jpg": steps} if steps else {}) | {f"{stem}.png": png})
@@ -110,7 +110,7 @@ class Store:
 
     def find(self, mark: str, request: Resolved, since: datetime) -> tuple[str, float] | None:
         """The picture that `save` made of this request with this mark, not before `since`, and the seconds that it took; if any."""
-        for file in self.outputs.glob(f"*/*-{mark[:LETTERS]}-{slug(request.prompt)}.png"):
+        for file in self.outputs.glob(f"*/*-{mark[:LETTERS]}-{slug(request.text)}.png"):
             name = file.relative_to(self.outputs).as_posix()
             try:
                 # The clock of a network drive may be a little behind ours.
