@@ -18,6 +18,7 @@ from webui.access.access import Access
 from webui.comparisons.comparisons import Comparisons
 from webui.engine.catalogue import Model, find, scan, usable
 from webui.engine.judge import judge
+from webui.engine.loras import fitting
 from webui.engine.tokens import TokenCounter, Tokens
 from webui.errors import InvalidRequest, NotAllowed, NotFound, StorageError, TooMany
 from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, Rendered, Waiting
@@ -268,6 +269,10 @@ class Studio:
         """
         return find(self._models, None)
 
+    def loras(self, model: str | None) -> dict[str, Model]:
+        """The LoRAs that a model takes, by the names that a prompt calls them."""
+        return fitting(self._models, find(self._models, model).family)
+
     def tokens(self, request: Request) -> Tokens:
         """How many tokens the prompt has for its model, and where its text encoders' windows end.
 
@@ -286,7 +291,7 @@ class Studio:
         """
         job = self.job(id, by)
         if (kept := self._keeper.held(id)) is not None:
-            return encoded(kept.rgb, kept.width, kept.height, job.request, kept.seconds, datetime.now().astimezone())
+            return encoded(kept.rgb, kept.width, kept.height, job.request, kept.seconds, datetime.now().astimezone(), kept.dtype)
         if isinstance(job.last, Finished):
             return self._store.path(job.last.picture).read_bytes()
         raise NotFound("This job has no picture yet.")
@@ -361,7 +366,8 @@ class Studio:
 
     def _save(self, job: Job, picture: Rendered) -> str:
         now = datetime.now().astimezone()
-        return self._store.save(job.request, picture.rgb, picture.width, picture.height, job.frames, picture.seconds, now, job.id)
+        size = picture.width, picture.height
+        return self._store.save(job.request, picture.rgb, *size, job.frames, picture.seconds, now, job.id, picture.dtype)
 
     def _finish(self, job: Job, event: Event) -> None:
         """Journal first, then the log: whoever reads "finished" can rely on it."""

@@ -16,7 +16,7 @@ from webui.engine.files import lora, recognise
 from webui.engine.safety import inspect
 from webui.engine.tensors import PICKLE, PICKLES, regular
 from webui.errors import ModelError, UserError
-from webui.request import Defaults, Request
+from webui.request import SIZE_MULTIPLE, Defaults, Request
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,12 @@ class Model(BaseModel):
     def negative(self) -> bool:
         """Whether a negative prompt has an effect."""
         return bool(self.family) and FAMILIES[self.family].negative
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def multiple(self) -> int:
+        """Width and height are multiples of this many pixels."""
+        return FAMILIES[self.family].multiple if self.family else SIZE_MULTIPLE
 
     @property
     def usable(self) -> bool:

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ class Engine:
         prompt, loras = tags(request.text)
         files = {name: lora.path for name, lora in known(self._models, loras, model.family).items()}
         with self._loader.using(model), loaded.adapters.using(loras, files):
-            setting = Setting(loras, partial(loaded.adapters.activate, loras, files))
+            setting = Setting(loras, partial(loaded.adapters.activate, loras, files), not loaded.family.shares)
             words = spoken((prompt, request.negative_text), self._models, model.family)
             self._paint(request.model_copy(update={"drawn": prompt}), loaded, setting, words, emit)
 
@@ -128,9 +129,12 @@ class Engine:
         # 4. The pipeline, unmodified but for its denoiser and its decoder, which ask the loop.
         pipe = self._loop.copy_of(loaded.pipe, scheduler, setting)
         prompts.prepare(pipe, ask)
+        if family.area:
+            # It enlarges what it is asked for to this many latents; a little more, so that nothing is rounded down.
+            pipe.__dict__["default_sample_size"] = (request.width * request.height) ** 0.5 / pipe.vae_scale_factor * (1 + 1e-9)
         picture = pipe(
             **given,
-            **family.options,
+            **{name: value for name, value in family.options.items() if name in signature(pipe.__call__).parameters},
             **{family.argument: request.guidance if guided else family.off},
             num_inference_steps=request.steps,
             width=request.width,
@@ -141,13 +145,15 @@ class Engine:
         ).images[0]
         # 5. The picture.
         pixels = (picture.float().permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous()
-        emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), seconds=time.monotonic() - began))
+        seconds, dtype = time.monotonic() - began, str(loaded.pipe.dtype).removeprefix("torch.")
+        emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), seconds=seconds, dtype=dtype))
 
     def _show(self, loaded: Loaded, request: Resolved, emit: Emit, began: float, i: int, x0: Tensor) -> None:
         picture = None
         if self._previews != "off":
             latents = LAYOUTS[loaded.family.layout](loaded.pipe, x0, request.width, request.height)
-            picture = loaded.preview.fast(latents) if self._previews == "fast" else loaded.preview.fine(latents)
+            if latents is not None:
+                picture = loaded.preview.fast(latents) if self._previews == "fast" else loaded.preview.fine(latents)
         emit(Step(i=i, n=request.steps, preview=picture, seconds=time.monotonic() - began))
 
 

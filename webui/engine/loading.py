@@ -190,7 +190,19 @@ def _open(model: Model, dtype: torch.dtype) -> Any:
 def _open_folder(path: Path, dtype: torch.dtype) -> Any:
     folder = inspect(path, PIPELINES)
     kind = getattr(diffusers, folder.pipeline)
-    return kind.from_pretrained(path, dtype=dtype, variant=folder.variant, local_files_only=True, use_safetensors=True, **_without(kind))
+    given = {"dtype": dtype, "variant": folder.variant, "local_files_only": True, "use_safetensors": True}
+    apart = {part: _part(path / part, *where, dtype) for part, where in folder.apart.items()}
+    replaced = {part: value for part, value in apart.items() if part in folder.configs[""]}
+    pipe = kind.from_pretrained(path, **given, **_without(kind), **apart | dict.fromkeys(replaced))
+    pipe.register_modules(**replaced)
+    return pipe
+
+
+def _part(folder: Path, library: str, kind: str, dtype: torch.dtype) -> Any:
+    """One part of a pipeline, loaded by itself."""
+    assert library == "transformers"
+    given = {} if "Tokenizer" in kind else {"dtype": dtype, "use_safetensors": True}
+    return getattr(transformers, kind).from_pretrained(folder, local_files_only=True, **given)
 
 
 def _without(kind: Any) -> dict[str, Any]:

@@ -63,6 +63,20 @@ def check(request: Resolved, models: Mapping[str, Model], family: str) -> None:
     known(models, tags(request.text)[1], family)
 
 
+def fitting(models: Mapping[str, Model], family: str) -> dict[str, Model]:
+    """The LoRAs that models of this family take, by the shortest name that a prompt can call each of them."""
+    loras = {path: model for path, model in models.items() if model.kind == "lora"}
+    meant: dict[str, str] = {}
+    for path in loras:
+        for short in _called(path):
+            meant.setdefault(short, path)
+    found = {}
+    for path, model in loras.items():
+        if FAMILIES[family].loras and model.family in ("", family):
+            found[min((short for short in _called(path) if meant[short] == path), key=len)] = model
+    return dict(sorted(found.items(), key=lambda pair: pair[0].lower()))
+
+
 def known(models: Mapping[str, Model], loras: tuple[Lora, ...], family: str) -> dict[str, Model]:
     """The files of these LoRAs, by the names that the prompt calls them.
 
@@ -74,7 +88,7 @@ def known(models: Mapping[str, Model], loras: tuple[Lora, ...], family: str) -> 
     there: dict[str, Model] = {}
     for name, model in models.items():
         if model.kind == "lora":
-            for short in (PurePath(name).stem, str(PurePath(name).with_suffix("")), name):
+            for short in _called(name):
                 there.setdefault(short, model)
     return {lora.name: _suited(there, lora.name, family) for lora in loras}
 
@@ -88,6 +102,11 @@ def _suited(there: Mapping[str, Model], name: str, family: str) -> Model:
     if made_for and made_for != family:
         raise InvalidRequest(f"The LoRA {name[:80]} is for {made_for} models, and this one is {family}.", "prompt")
     return there[name]
+
+
+def _called(path: str) -> tuple[str, ...]:
+    """What a file is called in a prompt: by its name alone, by its path, or by all of it."""
+    return PurePath(path).stem, str(PurePath(path).with_suffix("")), path
 
 
 def _weight(tag: str, text: str) -> float:

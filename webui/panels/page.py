@@ -31,7 +31,7 @@ whose settings are read is needed for a moment only, and Gradio keeps what it is
 
 STYLES = ("page.css", "styles.css", "compare.css", "share.css")
 SCRIPTS = (
-    "base.js", "feed.js", "tabs.js", "masthead.js", "queue.js", "keys.js", "form.js", "create.js", "styles.js",
+    "base.js", "feed.js", "tabs.js", "masthead.js", "queue.js", "keys.js", "loras.js", "form.js", "create.js", "styles.js",
     "compare/state.js", "compare/sheet.js", "compare/lens.js", "compare/time.js", "compare/look.js", "compare/curve.js", "compare/shelf.js",
     "compare/asking.js", "compare/compare.js", "compare/hands.js", "share.js", "arrive.js",
 )  # fmt: skip

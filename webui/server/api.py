@@ -58,6 +58,12 @@ def rest(studio: Studio, *more: APIRouter) -> FastAPI:
         """The models, with what each proposes."""
         return {"models": [model.model_dump(exclude={"path"}) for model in studio.models().values()]}
 
+    @api.get("/loras")
+    def loras(model: str | None = None) -> dict[str, Any]:
+        """The LoRAs that a model takes, under the names that a prompt calls them by: `<lora:name:0.8>`."""
+        found = studio.loras(model or None)
+        return {"loras": [{"name": name, "title": lora.title, "family": lora.family, "bytes": lora.bytes} for name, lora in found.items()]}
+
     @api.get("/samplers")
     def samplers() -> dict[str, Any]:
         """The samplers, with the schedules that each of them takes."""

@@ -9,6 +9,7 @@ stepwise.form = (root, prefix, calm) => {
 
   const KEPT = `stepwise-${root}`;
   const own = (id) => document.getElementById(prefix + id);
+  const loras = stepwise.loras(own);
   const announce = (words) => say(own("announcement"), words);
 
   function tell(words, wrong = false) {
@@ -53,7 +54,10 @@ stepwise.form = (root, prefix, calm) => {
     if (["prompt", "model", "styles", "seed", "seed-mode"].some((name) => String(settings[name]) !== String(before[name]))) {
       clearTimeout(typing);
       typing = setTimeout(count, 150);
+      loras.look(settings.prompt, settings.model);
     }
+    const unheard = own("negative");
+    if (unheard) unheard.classList.toggle("unheard", settings.guidance <= 1 && ![settings.columns, settings.rows].includes("guidance"));
     try { localStorage.setItem(KEPT, JSON.stringify(settings)); } catch { /* A browser may be told to keep nothing. */ }
   }
 
