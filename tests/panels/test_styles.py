@@ -110,6 +110,7 @@ def test_a_style_that_is_deleted_is_chosen_no_longer(page: Page) -> None:
     page.locator("#styles-edit").click()
     page.locator("#styles-keeper select").select_option("Ink")
     page.locator("#styles-keeper").get_by_role("button", name="Delete").click()
+    expect(page.locator("#styles .token")).to_have_count(1)
     expect(page.locator("#styles .token")).to_have_text("Soft, warm")
 
 
