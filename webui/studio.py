@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict
 from webui.access.access import Access
 from webui.access.shown import Record
 from webui.comparisons.comparisons import Comparisons
-from webui.engine.catalogue import Model, find, scan, usable
+from webui.engine.catalogue import Model, find, usable
 from webui.engine.judge import judge
+from webui.engine.stock import Stock
 from webui.engine.tokens import TokenCounter, Tokens
 from webui.errors import InvalidRequest, NotAllowed, NotFound, StorageError, TooMany
 from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, Rendered, Waiting
@@ -79,7 +80,8 @@ class Studio:
         self._store.check()
         self._journal = Journal(settings.outputs / ".stepwise" / "journal.sqlite" if lasting else None)
         self.access = Access(settings.outputs / ".stepwise" / "people.sqlite" if lasting else None)
-        self._models = scan(model_folders(settings))
+        self.stock = Stock(model_folders(settings), ledger_of(settings) if lasting else None)
+        """What lies in the models' folders."""
         self._counter = TokenCounter()
         self._lock = threading.RLock()
         self._line = Line()
@@ -114,6 +116,7 @@ class Studio:
         """Stop. Unfinished jobs stay in the journal and go on at the next start."""
         self._worker.close()
         self._keeper.close()
+        self.stock.close()
         with self._lock:
             # They did nothing wrong: an attempt that the studio itself ended does not count.
             for job in self._running.values():
@@ -154,7 +157,7 @@ class Studio:
         if not 1 <= len(requests) <= BATCH_LIMIT:
             raise InvalidRequest(f"Between 1 and {BATCH_LIMIT} pictures at once, please.", "count")
         group, now = secrets.token_hex(8), datetime.now().astimezone()
-        jobs = [Job(uuid.uuid4().hex, group, by.id, resolve(request, self._models), now) for request in requests]
+        jobs = [Job(uuid.uuid4().hex, group, by.id, resolve(request, self.stock.models()), now) for request in requests]
         self.take(jobs)
         return jobs
 
@@ -254,7 +257,7 @@ class Studio:
 
     def models(self) -> dict[str, Model]:
         """What can be used, by name."""
-        return usable(self._models)
+        return usable(self.stock.models())
 
     def default_model(self) -> Model:
         """The model that makes a picture when none is asked for.
@@ -262,11 +265,11 @@ class Studio:
         Raises:
             ModelError: there is none at all.
         """
-        return find(self._models, None)
+        return find(self.stock.models(), None)
 
     def tokens(self, model: str | None, prompt: str) -> Tokens:
         """How many tokens the prompt has for this model, and where its text encoder's window ends."""
-        return self._counter.count(find(self._models, model), prompt)
+        return self._counter.count(find(self.stock.models(), model), prompt)
 
     def picture(self, name: str, by: Person = OWNER) -> Path:
         """The file of a picture, or of the sheet of its frames.
@@ -450,6 +453,11 @@ def resolve(request: Request, models: Mapping[str, Model]) -> Resolved:
     resolved = request.resolve(model.defaults, model.name)
     judge(resolved, model, models)
     return resolved
+
+
+def ledger_of(settings: Settings) -> Path:
+    """Where is kept what was read of the models' files."""
+    return settings.outputs / ".stepwise" / "models.sqlite"
 
 
 def model_folders(settings: Settings) -> tuple[Path, ...]:

@@ -15,7 +15,7 @@ from webui.comparison import FIELDS, Axis, Comparison, Value
 from webui.comparisons import takeaway
 from webui.comparisons.comparisons import Compared, cells_of, error_of
 from webui.comparisons.curves import Curve, curves
-from webui.engine.catalogue import scan
+from webui.engine.shelf import scan
 from webui.errors import InvalidRequest, StorageError
 from webui.events import Finished
 from webui.people import OWNER

@@ -14,7 +14,7 @@ import typer
 
 from webui.cli.options import Device, Models, Outputs, check_png, field, settings_of
 from webui.cli.running import running, show_progress
-from webui.engine.catalogue import scan
+from webui.engine.shelf import scan
 from webui.errors import InvalidRequest
 from webui.events import Cancelled, Failed, Finished
 from webui.jobs.job import Job

@@ -7,17 +7,23 @@ from typing import Annotated
 
 import typer
 
-from webui.cli.options import Models, settings_of
-from webui.engine.catalogue import Model, scan
-from webui.studio import model_folders
+from webui.cli.options import Models, Outputs, settings_of
+from webui.engine.catalogue import Model
+from webui.engine.ledger import Ledger
+from webui.engine.shelf import Shelf
+from webui.studio import ledger_of, model_folders
 
 
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object about the models.")] = False,
     models: Models = None,
+    outputs: Outputs = None,
 ) -> None:
     """List the models, and why one cannot be used."""
-    found = list(scan(model_folders(settings_of(models=models))).values())
+    settings = settings_of(models=models, outputs=outputs)
+    kept = ledger_of(settings)
+    # What a studio has read before need not be read again; where there was none, nothing is written.
+    found = list(Shelf(model_folders(settings), Ledger(kept if kept.is_file() else None)).values())
     if as_json:
         typer.echo(json.dumps({"models": [_described(model) for model in found]}, ensure_ascii=False))
         return

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from webui.engine.catalogue import find, scan
+from webui.engine.catalogue import find
+from webui.engine.shelf import scan
 from webui.events import Step
 from webui.jobs.job import Job
 from webui.settings import Settings

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from webui.engine import schedulers
-from webui.engine.catalogue import find, scan
+from webui.engine.catalogue import find
 from webui.engine.latents import LAYOUTS
 from webui.engine.loading import Loaded, Loader
 from webui.engine.loop import Job, Loop, Setting, Task
 from webui.engine.loras import known, tags
 from webui.engine.memory import exhausted
+from webui.engine.shelf import Shelf
 from webui.errors import UserError
 from webui.events import Cancelled, Event, Failed, Rendered, Started, Step, Waiting
 from webui.request import Resolved
@@ -40,7 +41,7 @@ class Engine:
 
     def __init__(self, models: Sequence[Path], device: str = "auto", previews: Previews = "fast", rows: int | None = None) -> None:
         self._device = pick_device(device)
-        self._models = scan(models)
+        self._models = Shelf(models)
         self._loader = Loader(self._device)
         self._previews = previews
         rows = rows or (CPU_ROWS if self._device.type == "cpu" else ACCELERATOR_ROWS)
@@ -58,6 +59,8 @@ class Engine:
 
     def submit(self, job: str, request: Resolved, emit: Emit) -> None:
         """Take a job in at the next step. It tells `emit` Waiting*, Started, Step*, then one of Rendered, Failed, Cancelled."""
+        if self._models.changed():
+            self._models.walk()
         self._loop.add(Job(job, partial(self._story, request, emit), lambda: emit(Cancelled()), partial(_failed, emit)))
 
     def cancel(self, job: str) -> None:

@@ -151,23 +151,16 @@ def _header(file: Path, size: int) -> Header:
 
 def _entries(file: Path, text: bytes) -> tuple[dict[str, tuple[str, tuple[int, ...], int, int]], dict[str, str]]:
     """Type, shape and place of every tensor, and the file's own notes."""
-    doubled = False
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal doubled
-        values = dict(pairs)
-        doubled |= len(values) < len(pairs)
-        return values
-
     try:
-        value = json.loads(text, object_pairs_hook=once)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         raise _Broken("is not a safetensors file, or is damaged: its header is not JSON") from None
     if not isinstance(value, dict):
         raise _Broken("is not a safetensors file: its header is not a JSON object")
-    if doubled:
-        log.warning("%s names a tensor twice; the last one counts", _name(file))
     notes = value.pop("__metadata__", None) or {}
+    # The key once for each tensor that there is: counting it costs nothing, where hearing of every pair doubles the time.
+    if text.count(b'"data_offsets"') > len(value):
+        log.warning("%s names a tensor twice; the last one counts", _name(file))
     metadata = {str(key): note for key, note in notes.items() if isinstance(note, str)} if isinstance(notes, dict) else {}
     return {name: _entry(name, entry) for name, entry in value.items()}, metadata
 
@@ -179,7 +172,8 @@ def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
         raise _Broken(f"is damaged: its header does not describe {name[:60]!r} as a tensor") from None
     if not isinstance(dtype, str) or dtype not in BITS:
         raise _Broken(f"holds numbers of an unknown type, {str(dtype)[:20]!r}")
-    if not all(type(number) is int and 0 <= number < 2**63 for number in (*shape, begin, end)):
+    numbers = (*shape, begin, end)
+    if {*map(type, numbers)} != {int} or min(numbers) < 0 or max(numbers) >= 1 << 63:
         raise _Broken(f"is damaged: {name[:60]!r} has an impossible shape or place")
     if (math.prod(shape) * BITS[dtype] + 7) // 8 != end - begin:
         raise _Broken(f"is damaged: {name[:60]!r} has another size than its shape says")
