@@ -45,6 +45,9 @@ EMBEDDINGS: tuple[tuple[tuple[str, ...], tuple[int, ...], str], ...] = (
     (("*",), (1024,), "Stable Diffusion 2.x"),
 )
 
+LAYERS = ("weight", "bias")
+"""Names of tensors that are no words."""
+
 
 class Extra(NamedTuple):
     """A file that goes with models."""
@@ -88,7 +91,7 @@ def _autoencoder(found: Header) -> Extra | None:
 
 def _embedding(found: Header) -> Extra | None:
     for names, widths, family in EMBEDDINGS:
-        keys = tuple(found.tensors) if names == ("*",) else names
+        keys = tuple(key for key in found.tensors if "." not in key and key not in LAYERS) if names == ("*",) else names
         if len(keys) != len(widths) or set(keys) != set(found.tensors):
             continue
         shapes = [found.tensors[key].shape for key in keys]

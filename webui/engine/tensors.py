@@ -41,7 +41,8 @@ PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 
 PICKLE = (
     "is a pickle, which can run code when it is opened, so it is never opened here. "
-    "Download its .safetensors version, or convert it where you trust it"
+    "Download its .safetensors version; or, where you trust it, read it with torch.load(file, weights_only=True) "
+    "and write its tensors with safetensors.torch.save_file"
 )
 
 SIGNS: tuple[tuple[bytes, str], ...] = (

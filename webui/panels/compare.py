@@ -23,6 +23,7 @@ from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import size
 from webui.panels.remember import AT_ONCE, QUIET, fields, known, remember, restored
+from webui.panels.renewed import renews
 from webui.people import Person
 from webui.request import Defaults, Request, help_text
 from webui.studio import Studio
@@ -75,6 +76,7 @@ def compare(studio: Studio) -> None:
     applied = gr.Textbox(chosen.name, visible=False)
     _remember(studio, parts, axes, controls, applied)
     _adopt(studio, controls, applied)
+    renews(studio, controls["model"], PREFIX)
     # In the browser alone: the pictures are there already.
     pair = _trigger("pair")
     pair.click(None, None, slider, js="() => stepwise.look.pair()", **QUIET)

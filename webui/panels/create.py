@@ -22,6 +22,7 @@ from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import SHAPES, shaped, size
 from webui.panels.remember import AT_ONCE, QUIET, fields, known, remember, restored
+from webui.panels.renewed import renews, takes
 from webui.request import Defaults, Request, help_text
 from webui.studio import Studio
 
@@ -62,6 +63,7 @@ def create(studio: Studio) -> None:
     _remember(studio, parts, controls, chips, applied)
     copies(copy, controls)
     _adopt(studio, controls, chips, applied)
+    renews(studio, controls["model"])
     for name, button in shapes.items():
         outline = partial(_outline, studio, name)
         button.click(outline, controls["model"], [controls["width"], controls["height"]], **AT_ONCE)
@@ -120,3 +122,4 @@ def _adopt(studio: Studio, controls: Mapping[str, Component], chips: list[Compon
 
     outputs = [*(controls[field] for field in Defaults.model_fields), *chips, applied]
     controls["model"].input(adopt, [applied, *controls.values()], outputs, **AT_ONCE)  # type: ignore[attr-defined]
+    takes(controls["model"], adopt, [applied, *controls.values()], outputs)

@@ -126,8 +126,8 @@ def rest(studio: Studio, *more: APIRouter) -> FastAPI:
         studio.cancel([job.id for job in jobs], by)
         return {"jobs": [described(job) for job in jobs]}
 
-    api.include_router(comparisons(studio), prefix="/comparisons")
-    api.include_router(models(studio), prefix="/models")
+    api.include_router(comparisons(studio))
+    api.include_router(models(studio))
     return api
 
 

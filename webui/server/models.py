@@ -24,7 +24,7 @@ KINDS = ("model", "lora", "embedding", "vae")
 
 def models(studio: Studio) -> APIRouter:
     """The routes."""
-    routes = APIRouter()
+    routes = APIRouter(prefix="/models")
 
     @routes.get("")
     def offered() -> dict[str, Any]:
@@ -41,7 +41,8 @@ def models(studio: Studio) -> APIRouter:
         there = studio.stock.models()
         summing = studio.stock.sum_up()
         found = [one for one in there.values() if kind in ("", one.kind) and _holds(one, search.casefold().split())]
-        found.sort(key=lambda one: (KINDS.index(one.kind), one.kind == "model" and not one.usable, one.title.casefold()))
+        # What cannot be used comes last, whatever it was to be.
+        found.sort(key=lambda one: (one.kind == "model" and not one.usable, KINDS.index(one.kind), one.title.casefold()))
         return {
             "revision": studio.stock.revision,
             "total": len(found),

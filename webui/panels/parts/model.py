@@ -13,5 +13,9 @@ from webui.request import title
 
 def model(models: Mapping[str, Model], chosen: str, prefix: str = "") -> Part:
     """A list of the models by their titles."""
-    choices = [(entry.title, name) for name, entry in models.items()]
-    return plain({"model": gr.Dropdown(choices, value=chosen, label=title("model"), elem_id=f"{prefix}model", interactive=True)})
+    return plain({"model": gr.Dropdown(choices(models), value=chosen, label=title("model"), elem_id=f"{prefix}model", interactive=True)})
+
+
+def choices(models: Mapping[str, Model]) -> list[tuple[str, str]]:
+    """What the list shows, and the name that stands for it."""
+    return [(entry.title, name) for name, entry in models.items()]
