@@ -12,6 +12,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+from huggingface_hub import constants
+
+from webui.downloads import offer
+
 CROSS = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight"
 
 
@@ -57,6 +62,17 @@ class Hub:
         self.repositories[name] = {
             "id": name, "sha": "abc123", "siblings": siblings, "cardData": {"license": licence}, "tags": [],
         }  # fmt: skip
+
+
+def point(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Let this process take a server for the hub; on the machine there is always room."""
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr("huggingface_hub.hf_api.ENDPOINT", address, raising=False)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(offer, "RESERVE", 0)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @contextmanager

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from huggingface_hub import constants
 
-from tests.downloads.hub import Hub, serving, weights
+from tests.downloads.hub import Hub, point, serving, weights
 from webui.downloads import offer as offers
 from webui.downloads import transfer
 from webui.downloads.downloads import PLACE, Download, Downloads
@@ -34,13 +33,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """The hub that the studio asks."""
     hub = Hub()
     with serving(hub) as address:
-        monkeypatch.setattr(constants, "ENDPOINT", address)
-        monkeypatch.setattr("huggingface_hub.hf_api.ENDPOINT", address, raising=False)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(offers, "RESERVE", 0)
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "HF_TOKEN"):
-            monkeypatch.delenv(name, raising=False)
+        point(monkeypatch, address)
         yield hub
 
 

@@ -10,8 +10,8 @@ stepwise.models = (() => {
   let asked = 0;
   let wanted = null; // the model on its way into Create
   let waiting = null;
+  let role = null;
 
-  const owner = () => document.documentElement.dataset.role === "owner";
   const open = () => stepwise.tabs.shown() === "models";
   const tell = (words) => say(at("#models-said"), words);
 
@@ -69,7 +69,7 @@ stepwise.models = (() => {
       const choice = make("input", { type: "radio", name: "models-kind", value, checked: value === kind, onchange: () => { [kind, shown] = [value, PAGE]; draw(); } });
       return make("label", {}, choice, make("span", { textContent: KINDS[value] }));
     }));
-    const acts = make("div", { className: "acts" }, make("button", { type: "button", className: "plain", id: "models-refresh", textContent: "Refresh", title: "Look through the models' folders now", onclick: refresh }));
+    const acts = make("div", { className: "acts", hidden: true }, make("button", { type: "button", className: "plain", id: "models-refresh", textContent: "Refresh", title: "Look through the models' folders now", onclick: refresh }));
     place.append(
       make("div", { className: "bar" }, box, kinds, make("span", { className: "spring" }), acts),
       make("p", { id: "models-said", aria: { role: "status", live: "polite" } }),
@@ -78,9 +78,23 @@ stepwise.models = (() => {
     return true;
   }
 
+  // What is the owner's alone, as soon as it is known who is here.
+  async function own() {
+    const acts = at("#models .acts");
+    role = document.documentElement.dataset.role || role || (await ask("/api/me")).value?.role;
+    acts.hidden = role !== "owner";
+    if (acts.hidden || acts.dataset.whole) return;
+    acts.dataset.whole = "yes";
+    added.forEach(([build, arrive]) => { build(at("#models .bar"), acts); arrive(); });
+  }
+
+  // What else belongs to the owner's tab: how it is laid out once, and what it asks for first.
+  const added = [];
+  const frames = (build, arrive) => added.push([build, arrive]);
+
   async function draw() {
     if (!frame()) return;
-    at("#models .acts").hidden = !owner();
+    own();
     const number = ++asked;
     const entries = [];
     let answer;
@@ -178,5 +192,5 @@ stepwise.models = (() => {
   }
   stepwise.tabs.onChange((tab) => { if (tab === "models") whenThere(); });
 
-  return { heard, draw, tell, size, taken: () => wanted };
+  return { heard, draw, frames, size, taken: () => wanted };
 })();
