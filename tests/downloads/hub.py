@@ -78,7 +78,7 @@ def point(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
 @contextmanager
 def serving(hub: Hub, host: str = "127.0.0.1") -> Iterator[str]:
     """Serve it; its address."""
-    server = ThreadingHTTPServer((host, 0), _handler(hub))
+    server = _Server((host, 0), _handler(hub))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     hub.address = f"http://{host}:{server.server_address[1]}"
@@ -86,6 +86,11 @@ def serving(hub: Hub, host: str = "127.0.0.1") -> Iterator[str]:
     hub.hold.set()
     server.shutdown()
     server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Somebody hung up: that is what is tested."""
 
 
 def _handler(hub: Hub) -> Callable[..., BaseHTTPRequestHandler]:

@@ -65,7 +65,7 @@ stepwise.adding = (() => {
     const going = ["waiting", "running", "checking"].includes(state);
     const share = bytes ? Math.floor((100 * have) / bytes) : 100;
     const bar = make("progress", { max: 100, value: share, aria: { label: `${title}: ${share} percent` } });
-    const said = [state === "done" ? "" : `${size(have)} of ${size(bytes)}`, STATES[state]].filter(Boolean).join(" · ");
+    const said = [state === "done" ? name : `${size(have)} of ${size(bytes)}`, STATES[state]].filter(Boolean).join(" · ");
     const acts = [
       going ? button("Pause", "plain", () => act(`/api/downloads/${id}/pause`, "POST"), { title: `Pause ${title}` }) : null,
       ["paused", "failed"].includes(state) ? button("Resume", "plain", () => act("/api/downloads", "POST", { id }), { title: `Go on with ${title}` }) : null,
