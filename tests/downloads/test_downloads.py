@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx2
 import pytest
 
 from tests.downloads.hub import Hub, point, serving, weights
@@ -279,7 +280,7 @@ ADDRESSES = {
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_only_addresses_of_the_internet_are_public(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", (address, 80))])
-    target = transfer.httpx2.URL("http://somewhere.test/")
+    target = httpx2.URL("http://somewhere.test/")
     if ADDRESSES[address]:
         assert ipaddress.ip_address(transfer._public(target)) == ipaddress.ip_address(address)
     else:

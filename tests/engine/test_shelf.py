@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.fake import write_model
-from webui.engine import shelf as shelves
+from webui.engine import entry
 from webui.engine.catalogue import find
 from webui.engine.ledger import Ledger
 from webui.engine.loras import known, tags
@@ -34,11 +34,11 @@ def aged(path: Path) -> Path:
     return path
 
 
-def lora(file: Path, width: int = 768, **notes: str) -> Path:
+def lora(file: Path, width: int = 768, notes: dict[str, str] | None = None) -> Path:
     """A LoRA of one layer for the family whose text has this width."""
     file.parent.mkdir(parents=True, exist_ok=True)
     encoder = {"lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": torch.zeros(4, 5)}
-    save_file({CROSS: torch.zeros(4, width)} | encoder, file, notes or None)
+    save_file({CROSS: torch.zeros(4, width)} | encoder, file, notes)
     return aged(file)
 
 
@@ -82,9 +82,10 @@ def test_an_autoencoder_in_a_folder_of_its_own_is_one(tmp_path: Path) -> None:
 
 def test_a_loras_own_notes_are_shown(tmp_path: Path) -> None:
     counts = {"10_ink": {"ink drawing": 20, "a <b>cat</b>": 7}, "5_x": {"ink drawing": 1, "broken": "many"}}
-    lora(tmp_path / "a.safetensors", ss_tag_frequency=json.dumps(counts))
-    lora(tmp_path / "b.safetensors", **{"modelspec.title": "Ink", "modelspec.trigger_phrase": "in ink", "modelspec.license": "CC0-1.0"})
-    lora(tmp_path / "c.safetensors", ss_tag_frequency="[" * 100_000)
+    lora(tmp_path / "a.safetensors", notes={"ss_tag_frequency": json.dumps(counts)})
+    spec = {"modelspec.title": "Ink", "modelspec.trigger_phrase": "in ink", "modelspec.license": "CC0-1.0"}
+    lora(tmp_path / "b.safetensors", notes=spec)
+    lora(tmp_path / "c.safetensors", notes={"ss_tag_frequency": "[" * 100_000})
     lora(tmp_path / "d.safetensors")
     (tmp_path / "d.json").write_text(json.dumps({"activation text": "sks", "description": "<p>Old\nphotographs</p>", "licence": "MIT"}))
     models = scan([tmp_path])
@@ -129,8 +130,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         return real(name, place)
 
-    real = shelves.read
-    monkeypatch.setattr(shelves, "read", read)
+    real = entry.read
+    monkeypatch.setattr("webui.engine.shelf.read", read)
     return names
 
 

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 State = Literal["waiting", "running", "checking", "paused", "failed", "done"]
 
+GOING: tuple[State, ...] = ("waiting", "running", "checking")
+
 PLACE = ".downloads"
 """Folder in `models/` for what is not whole yet: on the same drive, so that a model appears at once, and out of the list's sight."""
 
@@ -110,7 +112,7 @@ class Downloads:
             offer = known[0] if known else self._offers.get(id)
             if offer is None:
                 raise NotFound("There is no such download. Look again at what there is.")
-            if known and known[1].state in ("waiting", "running", "checking"):
+            if known and known[1].state in GOING:
                 return known[1]
             if sentence := self.lacking(offer):
                 raise DownloadError(sentence)
@@ -120,7 +122,7 @@ class Downloads:
             except OSError as error:
                 raise refused("The models' folder", error) from None
             self._known.pop(id, None)
-            self._say(offer, state="waiting", reason="", have=self._have(offer))
+            self._enter(offer, "waiting")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="downloads", daemon=True)
                 self._thread.start()
@@ -134,8 +136,8 @@ class Downloads:
         """
         with self._lock:
             offer, download = self._of(id)
-            if download.state in ("waiting", "running"):
-                if download.state == "running":
+            if download.state in GOING:
+                if download.state != "waiting":
                     self._stop.set()
                 self._say(offer, state="paused")
             return self._known[id][1]
@@ -204,7 +206,8 @@ class Downloads:
                 told = self._teller(offer, before)
                 if not fetch(file.url, part, file.bytes, self._stop.wait, told):
                     return
-                self._check(offer, part, file.sha256)
+                if not self._checked(offer, part, file.sha256):
+                    return
                 part.rename(target)
                 part.with_name(part.name + ".etag").unlink(missing_ok=True)
             before += file.bytes
@@ -222,15 +225,17 @@ class Downloads:
 
         return told
 
-    def _check(self, offer: Offer, part: Path, wanted: str) -> None:
+    def _checked(self, offer: Offer, part: Path, wanted: str) -> bool:
+        """Whether it is what it must be; or, without a word, it was stopped."""
         if not wanted:
-            return
+            return True
         self._say(offer, state="checking")
-        found = digest(part, lambda: self._closing)
+        found = digest(part, self._stop.is_set)
         if found is not None and found[0] != wanted:
             part.unlink()
             raise DownloadError(f"{part.stem} arrived damaged: its checksum is another one than it must be. It was thrown away; try again.")
         self._say(offer, state="running")
+        return found is not None
 
     def _put(self, offer: Offer, inside: Path) -> None:
         """All is there: into the models' folder, whole or not at all."""
@@ -267,7 +272,7 @@ class Downloads:
             except (OSError, ValidationError):
                 continue
             if file.parent.name == offer.id:
-                self._say(offer, state="paused", have=self._have(offer))
+                self._enter(offer, "paused")
 
     def _place(self, offer: Offer) -> Path:
         return self._folder / PLACE / offer.id
@@ -286,11 +291,16 @@ class Downloads:
     def _end(self, offer: Offer, state: State, reason: str) -> None:
         self._say(offer, state=state, reason=reason, have=self._have(offer))
 
+    def _enter(self, offer: Offer, state: State) -> None:
+        """At the end of the list."""
+        about = {"id": offer.id, "title": offer.title, "source": offer.source, "bytes": offer.bytes}
+        self._known[offer.id] = (offer, Download(**about, have=self._have(offer), state=state))
+
     def _say(self, offer: Offer, **changes: object) -> None:
         with self._lock:
-            _, before = self._known.get(offer.id, (offer, None))
-            if before is None:
-                before = Download(id=offer.id, title=offer.title, source=offer.source, bytes=offer.bytes, have=0, state="waiting")
+            if offer.id not in self._known:  # removed meanwhile
+                return
+            _, before = self._known[offer.id]
             if before.state == "paused" and changes.get("state") in ("checking", "running", None):
                 changes.pop("state", None)  # somebody paused it while its last bytes came in
             self._known[offer.id] = (offer, before.model_copy(update=changes))

@@ -74,7 +74,7 @@ def look(source: str, what: Wanted) -> Offer:
             path=name if folder else safe_name(name),
             url=_url(what, info.sha, name),
             bytes=sizes[name].size,
-            sha256=sizes[name].lfs.sha256 if sizes[name].lfs else "",
+            sha256=lfs.sha256 if (lfs := sizes[name].lfs) else "",
         )
         for name in chosen
     ]
@@ -199,6 +199,6 @@ def _read_index(what: Wanted, revision: str | None, name: str) -> dict[str, Any]
 
 
 def _licence(info: ModelInfo) -> str:
-    card = info.card_data or {}
+    card: Any = info.card_data or {}
     named = card.get("license_name") if card.get("license") == "other" else card.get("license")
     return str(named)[:80] if named else ""

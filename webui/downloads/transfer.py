@@ -45,7 +45,8 @@ class Broken(Exception):
 class About(NamedTuple):
     """What a server says of a file."""
 
-    bytes: int
+    size: int
+    """In bytes."""
     name: str
     """As the server or its address calls it."""
     start: bytes

@@ -21,8 +21,8 @@ def look(url: str) -> Offer:
     length = int.from_bytes(found.start[:8], "little")
     if found.start.lstrip()[:1] == b"<":
         raise DownloadError("There is a web page at this address, not a file. Copy the address of its download button.", "source")
-    if not name.endswith(".safetensors") or not 2 <= length <= min(HEADER_LIMIT, found.bytes) or found.start[8:9] != b"{":
+    if not name.endswith(".safetensors") or not 2 <= length <= min(HEADER_LIMIT, found.size) or found.start[8:9] != b"{":
         raise DownloadError(f"{name} is no .safetensors file. Others are not fetched: they can run code when they are opened.", "source")
     host = urlsplit(url).hostname or ""
     notes = ("Nobody says what its checksum is, so that only its form can be checked.", f"Look at {host} for its licence.")
-    return offer_of(url, name, name, [File(path=name, url=url, bytes=found.bytes)], folder=False, notes=notes)
+    return offer_of(url, name, name, [File(path=name, url=url, bytes=found.size)], folder=False, notes=notes)

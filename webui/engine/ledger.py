@@ -11,7 +11,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,7 +84,7 @@ class Ledger:
         with self._lock:
             self._db.close()
 
-    def _write(self, *commands: tuple[str, list[tuple[object, ...]]] | tuple[str, list[tuple[bytes]]]) -> None:
+    def _write(self, *commands: tuple[str, Sequence[tuple[object, ...]]]) -> None:
         with self._lock:
             try:
                 with self._db:

@@ -76,12 +76,9 @@ class Stock:
         self._ledger.close()
 
     def _unsummed(self) -> list[Model]:
-        """What has weights in one file that is in order."""
-        return [
-            one
-            for one in self._models.values()
-            if not one.sha256 and (one.usable or one.kind != "model") and one.path.is_file() and one.path not in self._failed
-        ]
+        """What is a single file that is in order. No file is looked at for this: it is asked often, of ten thousand."""
+        found = (one for one in self._models.values() if not one.sha256 and (one.usable or one.kind != "model"))
+        return [one for one in found if one.path.suffix.lower() == ".safetensors" and one.path not in self._failed]
 
     def _sum(self) -> None:
         if hasattr(os, "setpriority"):
@@ -92,7 +89,9 @@ class Stock:
                 if not waiting:
                     self._summing = None
                     return
-            self._sum_one(waiting[0])
+            for model in waiting:
+                if not self._closing.is_set():
+                    self._sum_one(model)
 
     def _sum_one(self, model: Model) -> None:
         try:

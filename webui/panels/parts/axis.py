@@ -11,6 +11,7 @@ from gradio.components import Component
 from webui.comparison import LINES, NUMBERS
 from webui.engine.catalogue import Model
 from webui.engine.samplers import SAMPLERS, SCHEDULES
+from webui.panels.parts.model import choices
 from webui.request import PROMPT_LENGTH, title
 
 NOTHING = ""
@@ -117,5 +118,5 @@ def _label(field: str) -> str:
 
 def _chips(models: Mapping[str, Model], field: str) -> list[Any]:
     if field == "model":
-        return [(model.title, name) for name, model in models.items()]
+        return list(choices(models))
     return list(OFFERED.get(field, ()))

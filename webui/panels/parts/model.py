@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import gradio as gr
@@ -17,5 +18,6 @@ def model(models: Mapping[str, Model], chosen: str, prefix: str = "") -> Part:
 
 
 def choices(models: Mapping[str, Model]) -> list[tuple[str, str]]:
-    """What the list shows, and the name that stands for it."""
-    return [(entry.title, name) for name, entry in models.items()]
+    """What the list shows, and the name that stands for it. Of two with one title each says where it lies."""
+    titles = Counter(entry.title for entry in models.values())
+    return [(entry.title if titles[entry.title] == 1 else f"{entry.title} ({name})", name) for name, entry in models.items()]

@@ -40,7 +40,8 @@ stepwise.models = (() => {
       entry.summary && works ? make("p", { className: "summary", textContent: entry.summary }) : null,
       works ? null : make("p", { className: "reason", textContent: reason }),
       facts ? make("p", { className: "facts", textContent: facts }) : null,
-      identity(entry));
+      identity(entry),
+      entry.loaded ? make("p", { className: "loaded", textContent: entry.loaded }) : null);
     const picture = entry.thumbnail ? make("img", { className: "thumb", loading: "lazy", alt: "", src: `/api/models/thumbnail?name=${encodeURIComponent(name)}` }) : null;
     const words = entry.words.length ? make("ul", { className: "words", aria: { label: `Trigger words of ${title}` } }, ...entry.words.map((word) => make("li", {}, button(word, "chip", (event) => copy(word, event.currentTarget), "Copy")))) : null;
     const foot = make("div", { className: "foot" }, make("span", { className: "file", textContent: name, title: name }), use);
