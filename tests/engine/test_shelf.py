@@ -15,14 +15,18 @@ import torch
 from safetensors.torch import save_file
 
 from tests.fake import write_model
+from tests.tiny import write_pipeline
 from webui.engine import entry
 from webui.engine.catalogue import find
+from webui.engine.engine import Engine
 from webui.engine.ledger import Ledger
 from webui.engine.loras import known, tags
 from webui.engine.shelf import Shelf, scan
 from webui.engine.stock import Stock, spoken
 from webui.engine.tensors import COPYING
 from webui.errors import InvalidRequest, ModelError
+from webui.events import Event, Rendered
+from webui.request import Request
 
 CROSS = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight"
 
@@ -164,6 +168,17 @@ def test_a_file_that_is_dropped_in_is_found_without_a_restart(tmp_path: Path) ->
     (tmp_path / "loras" / "new.safetensors").unlink()
     assert "loras/new.safetensors" not in stock.models() and stock.revision == 3
     assert stock.models() and stock.revision == 3
+
+
+def test_the_engine_finds_what_was_dropped_in_after_its_start(tmp_path: Path) -> None:
+    engine = Engine([tmp_path], "cpu", "off")
+    write_pipeline(tmp_path / "tiny")
+    request = Request(prompt="a", seed=1, model="tiny").resolve(scan([tmp_path])["tiny"].defaults, "tiny")
+    log: list[Event] = []
+    engine.submit("a", request, log.append)
+    while engine.step():
+        pass
+    assert isinstance(log[-1], Rendered)
 
 
 def test_a_file_that_is_replaced_is_read_again(tmp_path: Path) -> None:
