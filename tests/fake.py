@@ -15,7 +15,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from webui.events import Cancelled, Event, Failed, Rendered, Started, Step
 from webui.people import Person
 from webui.request import Resolved
-from webui.workers.worker import Down, Report, Told, Up
+from webui.workers.worker import Down, Holds, Report, Told, Up
 
 ANN = Person(id="ann", name="Ann", colour="teal", role="maker")
 BOB = Person(id="bob", name="Bob", colour="rose", role="maker")
@@ -72,6 +72,10 @@ class FakeWorker:
     def come_up(self) -> None:
         """Say that the engine is ready."""
         self._tell(Up(device="cpu", slots=self._slots, models=self._models))
+
+    def hold(self, models: dict[str, str]) -> None:
+        """Say which models are in memory, and how."""
+        self._tell(Holds(models=models))
 
     def go_down(self) -> None:
         """Say that the engine died, with all its jobs."""

@@ -131,7 +131,7 @@ def test_a_folder_that_turns_read_only_is_told_and_the_picture_saved_when_it_is_
     (before,) = studio.submit([PROMPT])
     last = before.wait(60)
     assert isinstance(last, Finished)
-    day = studio.picture(last.picture).parent
+    day = studio.pictures.file(last.picture).parent
     # The day's folder alone: a whole drive cannot be made read-only while the journal is open on it.
     subprocess.run(["mount", "--bind", str(day), str(day)], check=True)
     try:

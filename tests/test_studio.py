@@ -36,10 +36,10 @@ def test_a_request_ends_with_its_picture_and_its_recipe(studio: Studio) -> None:
     last = job.wait(60)
     assert isinstance(last, Finished)
     assert [event.kind for event in job.events] == ["queued", "started", *["step"] * 4, "finished"]
-    with Image.open(studio.picture(last.picture)) as picture:
+    with Image.open(studio.pictures.file(last.picture)) as picture:
         assert picture.size == (256, 256)
     assert studio._store.recipe(last.picture) == job.request
-    assert len(studio.frames(last.picture)) == 4
+    assert len(studio.pictures.frames(last.picture)) == 4
 
 
 def test_a_wrong_request_takes_none_of_its_group(studio: Studio, worker: FakeWorker) -> None:
@@ -92,20 +92,23 @@ def test_a_picture_is_private_until_its_person_shows_it(studio: Studio) -> None:
     last = job.wait(60)
     assert isinstance(last, Finished)
     frames = last.picture.replace(".png", ".steps.jpg")
-    assert studio.picture(last.picture, ANN) == studio.picture(last.picture) and len(studio.frames(last.picture, ANN)) == 4
+    assert (
+        studio.pictures.file(last.picture, ANN) == studio.pictures.file(last.picture)
+        and len(studio.pictures.frames(last.picture, ANN)) == 4
+    )
     for name in (last.picture, frames, "2026-11-24/none.png"):
         with pytest.raises(NotFound, match="no such picture"):
-            studio.picture(name, BOB)
+            studio.pictures.file(name, BOB)
     with pytest.raises(NotFound):
-        studio.show(last.picture, True, BOB)
-    assert studio.show(last.picture, True, ANN).shown
-    assert studio.picture(last.picture, BOB) and studio.picture(frames, BOB) and studio.job(job.id, BOB) == job
-    assert studio.recipe(last.picture, BOB) == job.request
+        studio.pictures.show(last.picture, True, BOB)
+    assert studio.pictures.show(last.picture, True, ANN).shown
+    assert studio.pictures.file(last.picture, BOB) and studio.pictures.file(frames, BOB) and studio.job(job.id, BOB) == job
+    assert studio.pictures.recipe(last.picture, BOB) == job.request
     with pytest.raises(NotAllowed):
-        studio.show(last.picture, False, BOB)
-    studio.show(last.picture, False)
+        studio.pictures.show(last.picture, False, BOB)
+    studio.pictures.show(last.picture, False)
     with pytest.raises(NotFound):
-        studio.picture(last.picture, BOB)
+        studio.pictures.file(last.picture, BOB)
 
 
 def test_a_picture_of_which_nothing_is_known_is_the_owners_to_show(studio: Studio) -> None:
@@ -113,11 +116,11 @@ def test_a_picture_of_which_nothing_is_known_is_the_owners_to_show(studio: Studi
     last = job.wait(60)
     assert isinstance(last, Finished)
     studio.access.shown._register.write(("delete from shown", ()))
-    assert studio.about(last.picture).owner == OWNER.id and not studio.about(last.picture).shown
+    assert studio.pictures.about(last.picture).owner == OWNER.id and not studio.pictures.about(last.picture).shown
     with pytest.raises(NotFound):
-        studio.picture(last.picture, ANN)
-    studio.show(last.picture, True)
-    assert studio.picture(last.picture, ANN)
+        studio.pictures.file(last.picture, ANN)
+    studio.pictures.show(last.picture, True)
+    assert studio.pictures.file(last.picture, ANN)
 
 
 def test_the_owners_setting_is_what_new_pictures_begin_with(studio: Studio) -> None:
@@ -172,6 +175,18 @@ def test_a_job_survives_the_death_of_the_engine(settings: Settings) -> None:
     assert all(isinstance(job.last, Interrupted) for job in jobs)
     worker.come_up()
     assert all(isinstance(job.wait(60), Finished) for job in jobs)
+    studio.close()
+
+
+def test_what_the_engine_holds_is_known_until_it_dies(settings: Settings) -> None:
+    worker = FakeWorker()
+    studio = Studio(settings, worker)
+    studio.start()
+    assert studio.loaded() == {}
+    worker.hold({"fake": "float32: it needs about 1.0 GB, and 9.0 GB were free."})
+    assert studio.loaded() == {"fake": "float32: it needs about 1.0 GB, and 9.0 GB were free."}
+    worker.go_down()
+    assert studio.loaded() == {}
     studio.close()
 
 
@@ -283,26 +298,26 @@ def test_a_picture_outside_the_outputs_does_not_exist(studio: Studio, tmp_path: 
     (tmp_path / "secret.png").write_bytes(b"secret")
     for name in ("../secret.png", "/etc/passwd", ".stepwise/journal.sqlite", "", "2026-11-24/none.png"):
         with pytest.raises(NotFound):
-            studio.picture(name)
+            studio.pictures.file(name)
 
 
 def test_old_jobs_leave_memory_and_are_found_in_the_journal(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webui.studio.KEPT", 2)
+    monkeypatch.setattr("webui.jobs.recent.KEPT", 2)
     jobs = [studio.submit([PROMPT])[0] for _ in range(5)]
     for job in jobs:
         assert isinstance(job.wait(60), Finished)
     studio.submit([PROMPT])
-    assert len(studio._recent) <= 3
+    assert len(list(studio._recent)) <= 3
     assert studio.job(jobs[0].id).last == jobs[0].last
 
 
 def test_heavy_jobs_leave_memory_sooner(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     (first,) = studio.submit([PROMPT])
     assert isinstance(first.wait(60), Finished) and first.weight == sum(map(len, first.frames)) > 0
-    monkeypatch.setattr("webui.studio.KEPT_BYTES", 2 * first.weight)
+    monkeypatch.setattr("webui.jobs.recent.KEPT_BYTES", 2 * first.weight)
     jobs = [first]
     for _ in range(4):
         jobs += studio.submit([PROMPT])
         assert isinstance(jobs[-1].wait(60), Finished)
-    assert len(studio._recent) == 3 and list(studio._recent)[-1] == jobs[-1].id
+    assert list(studio._recent)[-1] == jobs[-1] and len(list(studio._recent)) == 3
     assert studio.job(first.id).last == first.last

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Previews = Literal["fast", "fine", "off"]
+Dtype = Literal["auto", "float32", "bfloat16"]
+Offload = Literal["auto", "none", "group"]
+Tiling = Literal["auto", "on", "off"]
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -17,6 +20,16 @@ def builtin_models() -> Path:
     """The folder of the models that ship with the studio: inside an installed package, or beside it in a checkout."""
     packed = PACKAGE / "models"
     return packed if packed.is_dir() else PACKAGE.parent / "models"
+
+
+class Wishes(BaseModel):
+    """How models are to lie in memory, where a person decides it instead of the studio."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dtype: Dtype = "auto"
+    offload: Offload = "auto"
+    tiling: Tiling = "auto"
 
 
 class Settings(BaseSettings):
@@ -30,6 +43,11 @@ class Settings(BaseSettings):
     port: int = Field(7860, ge=1, le=65535, description="Port of the page.")
     previews: Previews = Field("fast", description="Live previews: fast (a linear map), fine (the model's own decoder, slow) or off.")
     threads: int | None = Field(None, ge=1, description="CPU threads of the engine; by default the physical cores, four at most.")
+    dtype: Dtype = Field("auto", description="Type of the models' numbers: auto (what fits), float32 or bfloat16 (half the memory).")
+    offload: Offload = Field(
+        "auto", description="Layers in main memory until they are needed, on CUDA: auto (if need be), none or group (slower, least memory)."
+    )
+    tiling: Tiling = Field("auto", description="Decode pictures in tiles of 512 pixels: auto (if need be), on (less memory) or off.")
     lan: bool = Field(False, description="Share the studio on the local network, through a link with a secret.")
     lan_address: str | None = Field(None, description="Address to share at; by default this machine's on the local network.")
     password: SecretStr | None = Field(None, description="Password that guests give after opening the link; it is kept as a hash.")
@@ -38,3 +56,8 @@ class Settings(BaseSettings):
     tls_key: Path | None = Field(None, description="Key of --tls-cert (PEM); left out if it is in the same file.")
     owner_link: bool = Field(False, description="Ask for the owner's link on this machine too: for one that several people log in to.")
     waiting_per_guest: int = Field(20, ge=1, le=1000, description="Pictures of one guest that may wait at once.")
+
+    @property
+    def wishes(self) -> Wishes:
+        """How models are to lie in memory."""
+        return Wishes(dtype=self.dtype, offload=self.offload, tiling=self.tiling)

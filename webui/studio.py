@@ -7,7 +7,6 @@ import secrets
 import threading
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from webui.access.access import Access
-from webui.access.shown import Record
 from webui.comparisons.comparisons import Comparisons
 from webui.engine.catalogue import Model, find, usable
 from webui.engine.judge import judge
@@ -30,11 +28,13 @@ from webui.jobs.journal import ComparisonEntry, Journal
 from webui.jobs.keeper import Keeper
 from webui.jobs.line import Line, Room
 from webui.jobs.rates import Rates
+from webui.jobs.recent import Recent
 from webui.people import ONLY_LOOKS, OWNER, Person
+from webui.pictures import Pictures
 from webui.request import Request, Resolved
 from webui.settings import Settings, builtin_models
 from webui.store.store import Store, encoded
-from webui.workers.worker import Down, Report, Told, Up, Worker
+from webui.workers.worker import Down, Holds, Report, Told, Up, Worker
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +43,6 @@ BATCH_LIMIT = 64
 
 WAITING_LIMIT = 1000
 """Most jobs that may wait."""
-
-KEPT = 200
-"""Finished jobs kept in memory with their previews; older ones are read back from the journal."""
-
-KEPT_BYTES = 128 * 2**20
-"""Previews of finished jobs in memory; their frames are on the pictures' sheets too."""
 
 STARTING = "The engine is starting."
 
@@ -80,14 +74,17 @@ class Studio:
         self._store.check()
         self._journal = Journal(settings.outputs / ".stepwise" / "journal.sqlite" if lasting else None)
         self.access = Access(settings.outputs / ".stepwise" / "people.sqlite" if lasting else None)
+        self.pictures = Pictures(self._store, self.access.shown)
+        """Finished ones: files, frames, recipes, and who sees them."""
         self.stock = Stock(model_folders(settings), ledger_of(settings) if lasting else None)
         """What lies in the models' folders."""
         self._counter = TokenCounter()
         self._lock = threading.RLock()
         self._line = Line()
         self._running: dict[str, Job] = {}
-        self._recent: OrderedDict[str, Job] = OrderedDict()
+        self._recent = Recent()
         self._room = Room(0, 1)
+        self._loaded: Mapping[str, str] = {}
         self._outlook = Outlook(self._line, self.rates)
         self._status = Status(state="starting", message=STARTING)
         self._keeper = Keeper(self._save, self._finish, self._dispatch)
@@ -100,7 +97,7 @@ class Studio:
         with self._lock:
             self.comparisons.recover()
             for job in self._journal.unfinished():
-                self._recent[job.id] = job
+                self._recent.add(job)
                 found = self._store.find(job.id, job.request, job.created) if job.attempts else None
                 if found is not None:
                     # The studio was killed between saving the picture and saying so.
@@ -129,7 +126,7 @@ class Studio:
     def release(self) -> None:
         """Let every follower of every job go, so that the server can end."""
         with self._lock:
-            for job in self._recent.values():
+            for job in self._recent:
                 job.release()
 
     def status(self) -> Status:
@@ -178,7 +175,7 @@ class Studio:
             self.access.shown.queued([job.id for job in jobs], owner)
             self._journal.add(jobs, entry)
             for job in jobs:
-                self._remember(job)
+                self._recent.add(job)
                 if job.done:
                     continue
                 self._line.add(job)
@@ -212,7 +209,7 @@ class Studio:
 
     def group(self, id: str, by: Person = OWNER) -> list[Job]:
         """The jobs that were submitted together as `id`, in their order; empty if there are none that this person may see."""
-        return [self._recent.get(job.id, job) for job in self._journal.group(id) if self.sees(by, job)]
+        return [self._recent.live(job) for job in self._journal.group(id) if self.sees(by, job)]
 
     def latest(self, by: Person = OWNER) -> list[Job]:
         """The group that this person submitted last; empty if there is none."""
@@ -253,11 +250,15 @@ class Studio:
         """Why pictures cannot be saved at the moment, and what to do about it; `None` while all is well."""
         return self._keeper.trouble
 
-    # --- models and pictures ---
+    # --- models ---
 
     def models(self) -> dict[str, Model]:
         """What can be used, by name."""
         return usable(self.stock.models())
+
+    def loaded(self) -> Mapping[str, str]:
+        """The models that are in the engine's memory, by name: how each lies there, and why, in sentences for people."""
+        return self._loaded
 
     def default_model(self) -> Model:
         """The model that makes a picture when none is asked for.
@@ -270,25 +271,6 @@ class Studio:
     def tokens(self, model: str | None, prompt: str) -> Tokens:
         """How many tokens the prompt has for this model, and where its text encoder's window ends."""
         return self._counter.count(find(self.stock.models(), model), prompt)
-
-    def picture(self, name: str, by: Person = OWNER) -> Path:
-        """The file of a picture, or of the sheet of its frames.
-
-        Raises:
-            NotFound: there is none of that name below `outputs/`, or it is another person's and private.
-        """
-        if not self.access.shown.sees_picture(by, name):
-            raise NotFound("There is no such picture.")
-        return self._store.path(name)
-
-    def frames(self, name: str, by: Person = OWNER) -> tuple[bytes, ...]:
-        """The step frames of a picture as JPEGs, first step first; empty if it has none.
-
-        Raises:
-            NotFound: there is no such picture, or it is another person's and private.
-        """
-        self.picture(name, by)
-        return self._store.frames(name)
 
     def download(self, id: str, by: Person = OWNER) -> bytes:
         """A job's picture as a PNG, from memory if the disk does not take it at the moment.
@@ -303,43 +285,6 @@ class Studio:
             return self._store.path(job.last.picture).read_bytes()
         raise NotFound("This job has no picture yet.")
 
-    def about(self, name: str, by: Person = OWNER) -> Record:
-        """Whose a picture is, and whether it is shown to the team.
-
-        Raises:
-            NotFound: there is no such picture, or it is another person's and private.
-        """
-        self.picture(name, by)
-        # What nobody is known for was made on the command line, or before there were people.
-        return self.access.shown.of(name) or Record(name, OWNER.id, False)
-
-    def show(self, name: str, shown: bool, by: Person = OWNER) -> Record:
-        """Show a picture to the team, or make it private.
-
-        Raises:
-            NotFound: there is no such picture, or it is another person's and private.
-            NotAllowed: it is another person's.
-        """
-        record = self.about(name, by)
-        if not by.owns and by.id != record.owner:
-            raise NotAllowed("This picture is another person's.")
-        self.access.shown.set(name, record._replace(shown=shown))
-        return self.about(name, by)
-
-    def shown(self, most: int) -> list[str]:
-        """The pictures that are shown to the team and are still there, newest first; at most `most`."""
-        return [name for name in self.access.shown.latest(most) if (self._store.outputs / name).is_file()]
-
-    def recipe(self, name: str, by: Person = OWNER) -> Resolved:
-        """The request that a picture was made from.
-
-        Raises:
-            NotFound: there is no such picture, or it is another person's and private.
-            UserError: it holds no settings that can be read.
-        """
-        self.picture(name, by)
-        return self._store.recipe(name)
-
     # --- what the worker says ---
 
     def _hear(self, report: Report) -> None:
@@ -350,6 +295,8 @@ class Studio:
                 self._dispatch()
             elif isinstance(report, Down):
                 self._lost(report)
+            elif isinstance(report, Holds):
+                self._loaded = report.models
             elif report.job in self._running:
                 self.rates.hear(report.job, self._running[report.job].request, report.event, len(self._running))
                 self._happened(self._running[report.job], report)
@@ -373,7 +320,7 @@ class Studio:
         state: Literal["stopped", "restarting"] = "stopped" if down.final else "restarting"
         again = "" if down.final else " It is being started again."
         self._status = Status(state=state, message=f"The engine stopped: {down.reason}.{again}")
-        jobs, self._running, self._room = list(self._running.values()), {}, Room(0, 1)
+        jobs, self._running, self._room, self._loaded = list(self._running.values()), {}, Room(0, 1), {}
         self._line.cold()
         for job in reversed(jobs):
             if job.attempts >= ATTEMPTS:
@@ -426,16 +373,6 @@ class Studio:
             log.warning("job %s: %s", job.id, error.message)
             job.append(event)
             self._keeper.end(job, event)
-
-    def _remember(self, job: Job) -> None:
-        self._recent[job.id] = job
-        done = [other for other in self._recent.values() if other.done]
-        weight = sum(other.weight for other in done)
-        for number, other in enumerate(done):
-            if number >= len(done) - KEPT and weight <= KEPT_BYTES:
-                break
-            weight -= other.weight
-            del self._recent[other.id]
 
 
 def may_act(by: Person, job: Job) -> bool:

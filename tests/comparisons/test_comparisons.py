@@ -209,13 +209,13 @@ def test_a_comparison_is_one_entry_in_the_outputs(settings: Settings) -> None:
     pictures = finished(compared)
     until(lambda: len(records(settings)) == 1)
     (file,) = records(settings)
-    assert file.parent == studio.picture(pictures[0]).parent and "a-red-sailboat" in file.name
+    assert file.parent == studio.pictures.file(pictures[0]).parent and "a-red-sailboat" in file.name
     assert [cell["picture"] for cell in json.loads(file.read_text())["cells"]] == pictures
     studio.comparisons.extend(compared.entry.id, [3], OWNER)
     until(lambda: len(json.loads(file.read_text())["cells"]) == 4)
     assert records(settings) == [file] and not list(settings.outputs.glob("**/*.saving"))
     with pytest.raises(NotFound):
-        studio.picture(file.relative_to(settings.outputs).as_posix())
+        studio.pictures.file(file.relative_to(settings.outputs).as_posix())
     studio.close()
 
 
@@ -359,15 +359,15 @@ def test_a_curve_waits_for_its_pictures_and_wants_steps(settings: Settings) -> N
     studio.start()
     compared = studio.comparisons.begin(comparison(("steps", (2, 4, 60))), OWNER)
     with pytest.raises(NotYet, match="when all pictures are finished"):
-        curves(compared, studio.picture)
+        curves(compared, studio.pictures.file)
     pictures = finished(compared)
-    (curve,) = curves(compared, studio.picture)
+    (curve,) = curves(compared, studio.pictures.file)
     assert [(point.steps, point.picture) for point in curve.points] == list(zip((2, 4, 60), pictures, strict=True))
     assert curve.answer.settled == 2 and curve.head == ""
     other = studio.comparisons.begin(comparison(("seed", (1, 2))), OWNER)
     finished(other)
     with pytest.raises(UserError, match="no steps among what varies"):
-        curves(other, studio.picture)
+        curves(other, studio.pictures.file)
     studio.close()
 
 
@@ -376,7 +376,7 @@ def test_there_is_a_curve_per_row_or_per_column_each_judged_by_its_sampler(studi
     for axes in ((steps, sampler), (sampler, steps)):
         compared = studio.comparisons.begin(comparison(*axes), OWNER)
         finished(compared)
-        euler, ancestral = curves(compared, studio.picture)
+        euler, ancestral = curves(compared, studio.pictures.file)
         assert (euler.head, ancestral.head) == ("Euler", "Euler a")
         assert [point.steps for point in euler.points] == [2, 4, 8] == [point.steps for point in ancestral.points]
         assert euler.answer.settled == 2 and ancestral.answer.settled is None and "new noise" in ancestral.answer.sentence
@@ -385,8 +385,8 @@ def test_there_is_a_curve_per_row_or_per_column_each_judged_by_its_sampler(studi
 def test_a_missing_picture_is_left_out_of_the_curve(studio: Studio) -> None:
     compared = studio.comparisons.begin(STEPS, OWNER)
     pictures = finished(compared)
-    studio.picture(pictures[1]).unlink()
-    (curve,) = curves(compared, studio.picture)
+    studio.pictures.file(pictures[1]).unlink()
+    (curve,) = curves(compared, studio.pictures.file)
     assert [point.steps for point in curve.points] == [2, 8] and curve.answer.settled is None
 
 

@@ -47,11 +47,11 @@ def test_with_the_real_engine_a_cell_is_the_picture_that_is_made_alone(real: Stu
         assert isinstance(last, Finished)
         assert np.abs(pixels(real, last.picture) - pixels(real, str(pictures[at]))).max() <= 1
         assert len([event for event in compared.jobs[at].events if isinstance(event, Step)]) == compared.jobs[at].request.steps
-    euler, ancestral, _ = curves(compared, real.picture)
+    euler, ancestral, _ = curves(compared, real.pictures.file)
     assert [point.steps for point in euler.points] == [4, 6, 9] and euler.points[-1].mae == 0 and euler.points[0].ssim < 1
     assert ancestral.answer.settled is None
 
 
 def pixels(studio: Studio, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
-    with Image.open(studio.picture(name)) as picture:
+    with Image.open(studio.pictures.file(name)) as picture:
         return np.asarray(picture.convert("RGB"), dtype=np.int16)

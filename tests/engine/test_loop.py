@@ -406,3 +406,22 @@ def test_who_comes_between_two_tasks_does_not_wait_for_the_rest(bench: Bench, mo
 
     bench.loop.step(listen)
     assert bench.order == ["task", "task", "late", "task", "task"]
+
+
+def test_a_job_can_wait_for_the_next_round_and_be_cancelled_there(bench: Bench) -> None:
+    rounds: list[int] = []
+
+    def body() -> str:
+        for number in range(3):
+            bench.loop.ask(None)
+            rounds.append(number)
+        return "done"
+
+    bench.add("waits", body)
+    bench.add("given up", lambda: bench.loop.ask(None))
+    bench.loop.step()
+    bench.loop.cancel("given up")
+    assert rounds == [] and bench.ended == {"given up": "cancelled"}
+    for done in range(3):
+        assert bench.loop.step() == (done < 2) and len(rounds) == done + 1
+    assert bench.ended["waits"] == "done"

@@ -1,4 +1,4 @@
-"""Memory: which type a model is loaded in, which models stay, and that nothing is left behind."""
+"""Memory: which models stay, what happens when it runs out, and that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -12,42 +12,17 @@ import torch
 from tests.engine.conftest import pixels, request
 from tests.families import PIPES, write_family
 from tests.tiny import write_pipeline
-from webui.engine import memory
+from webui.engine import loading, memory
 from webui.engine.catalogue import Model
 from webui.engine.engine import Engine
 from webui.engine.loading import Loader
 from webui.engine.shelf import scan
 from webui.errors import ModelError
-from webui.events import Event, Failed
+from webui.events import Cancelled, Event, Failed, Rendered, Waiting
 from webui.request import Request
+from webui.settings import Wishes
 
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-GB = 10**9
-
-
-def model(billions: float) -> Model:
-    return Model(name="m", path=Path("m"), title="m", parameters={"unet": round(billions * 0.8 * GB), "vae": round(billions * 0.2 * GB)})
-
-
-@pytest.mark.parametrize(
-    ("billions", "device", "room", "dtype"),
-    [
-        (1, CPU, 20, torch.float32),
-        (1, CPU, 5, torch.bfloat16),
-        (12, CPU, 100, torch.float32),
-        (1, CUDA, 20, torch.float32),
-        (12, CUDA, 80, torch.bfloat16),
-        (1, CUDA, 3, torch.bfloat16),
-    ],
-)
-def test_the_type_follows_from_size_device_and_room(billions: float, device: torch.device, room: float, dtype: torch.dtype) -> None:
-    assert memory.choose(model(billions), device, round(room * GB)) == dtype
-
-
-def test_what_does_not_fit_at_all_is_a_sentence_with_numbers() -> None:
-    with pytest.raises(ModelError, match=r"needs about 36\.0 GB of memory, and 10\.0 GB are free\. Close .*") as refused:
-        memory.choose(model(12), CPU, 10 * GB)
-    assert refused.value.field == "model"
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -111,11 +86,62 @@ def test_a_picture_that_does_not_fit_is_a_sentence_and_the_engine_goes_on(models
     assert pixels(logs[1]).std() > 0
 
 
+def test_a_model_that_pictures_are_made_with_stays_and_the_next_one_waits(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine([models], "cpu", "off")
+    room_for(monkeypatch, engine._loader, 1.1, engine._models["tiny"])
+    log: list[tuple[str, Event]] = []
+    held = []
+
+    def submit(job: str, model: str, steps: int) -> None:
+        one = request(steps=steps).model_copy(update={"model": model})
+        engine.submit(job, one, lambda event: log.append((job, event)))
+
+    submit("long", "tiny", 20)
+    engine.step()
+    submit("short", "other", 2)
+    submit("given up", "other", 2)
+    for _ in range(3):
+        engine.step()
+    engine.cancel("given up")
+    while engine.step():
+        held.append(set(engine.placements))
+    waiting = [event for job, event in log if job == "short" and isinstance(event, Waiting)]
+    assert [event.reason[:30] for event in waiting] == ["The model Tiny is being loaded", "Pictures that are being made f"]
+    ends = [job for job, event in log if isinstance(event, Rendered | Cancelled)]
+    assert ends == ["given up", "long", "short"] and all(len(names) == 1 for names in held)
+    assert {"tiny"} in held and held[-1] == {"other"}
+
+
+def test_who_waits_for_room_is_not_kept_out_by_those_who_come_later(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One model fits, and its own pictures follow each other without end."""
+    monkeypatch.setattr(loading, "PATIENCE", 0.0)
+    engine = Engine([models], "cpu", "off")
+    room_for(monkeypatch, engine._loader, 1.1, engine._models["tiny"])
+    ends: list[str] = []
+
+    def submit(job: str, model: str) -> None:
+        def emit(event: Event) -> None:
+            if isinstance(event, Rendered):
+                ends.append(job)
+                if model == "tiny" and len(ends) < 8:
+                    submit(f"tiny {len(ends)}", "tiny")
+
+        engine.submit(job, request(steps=3, seed=len(job)).model_copy(update={"model": model}), emit)
+
+    submit("tiny a", "tiny")
+    engine.step()
+    submit("tiny b", "tiny")
+    engine.step()
+    submit("other", "other")
+    while engine.step():
+        pass
+    assert ends.index("other") == 2 and len(ends) == 10
+
+
 @pytest.mark.parametrize("family", PIPES)
-def test_every_family_runs_in_bfloat16(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "choose", lambda *_: torch.bfloat16)
+def test_every_family_runs_in_bfloat16(family: str, tmp_path: Path) -> None:
     write_family(tmp_path / "m", family)
-    engine = Engine([tmp_path], "cpu", "fast")
+    engine = Engine([tmp_path], "cpu", "fast", wishes=Wishes(dtype="bfloat16"))
     one = engine._models["m"]
     log: list[Event] = []
     given = {"prompt": "a (red:1.2) boat", "seed": 1, "steps": 3, "width": 64, "height": 64}

@@ -53,6 +53,16 @@ def test_all_the_work_takes_as_long_as_its_parts(rates: Rates) -> None:
     assert max(turn.ends or 0 for turn in turns) == pytest.approx(sum(0.1 * (1 + k) + 1.0 for k in range(40)))
 
 
+def test_peoples_first_pictures_beyond_the_places_are_reckoned_with_their_company() -> None:
+    rates, line = Rates(), Line()
+    play(rates, "alone", job("ann", "x").request, step=0.1)
+    play(rates, "in company", job("ann", "y").request, step=0.16, together=4)
+    for who in ("ann", "bob", "cem", "dan"):
+        line.add(job(who, who))
+    turns = forecast(line, {}, ROOM, rates, 0)
+    assert [(turn.starts, turn.ends) for turn in turns] == [(0.0, pytest.approx(10 * 0.16))] * 4
+
+
 def test_the_order_is_the_one_in_which_the_line_gives_turns(rates: Rates) -> None:
     line = Line()
     for k in range(6):

@@ -66,11 +66,38 @@ def test_a_step_alone_and_a_step_in_company_are_told_apart() -> None:
     assert rates.step(request(), 7) == pytest.approx(0.05)
 
 
+def test_a_first_step_taken_ahead_of_the_round_is_no_measure_of_a_round() -> None:
+    rates = Rates()
+    for k in range(16):
+        play(rates, f"first of {k}", request(), step=0.56, together=16)
+    for k in range(15):
+        # The next sixteen come in one by one as those before them end, with one person less.
+        rates.hear(f"second of {k}", request(), Started(steps=10), 15)
+        rates.hear(f"second of {k}", request(), Step(i=1, n=10, preview=None, seconds=0.08), 15)
+    for together in (8, 15, 16):
+        assert rates.step(request(), together) == pytest.approx(0.035)
+
+
+def test_pictures_of_one_step_are_measured_too() -> None:
+    rates, one = Rates(), request(steps=1)
+    for k in range(3):
+        play(rates, str(k), one, step=0.1)
+    assert rates.step(one) == pytest.approx(0.1)
+
+
+def test_a_step_in_company_is_as_dear_as_in_the_nearest_company_that_was_measured() -> None:
+    rates = Rates()
+    for together, round in ((1, 0.1), (4, 0.24), (16, 0.56)):
+        play(rates, str(together), request(), step=round, together=together)
+    assert [rates.step(request(), together) for together in (3, 13, 64)] == pytest.approx([0.06, 0.035, 0.035])
+
+
 def test_one_hiccup_changes_nothing() -> None:
     rates = Rates()
     play(rates, "a", request(), step=0.1)
     rates.hear("b", request(), Started(steps=1), 1)
-    rates.hear("b", request(), Step(i=1, n=1, preview=None, seconds=60), 1)
+    rates.hear("b", request(), Step(i=1, n=2, preview=None, seconds=0.1), 1)
+    rates.hear("b", request(), Step(i=2, n=2, preview=None, seconds=60), 1)
     assert rates.step(request()) == pytest.approx(0.1)
 
 

@@ -111,6 +111,32 @@ def test_every_word_of_a_caption_is_one_token_and_fits_the_window() -> None:
         assert len(ids) - 2 == len(text.replace(",", " ,").split()), text
 
 
+def test_a_grown_unet_keeps_what_the_small_one_has_learned() -> None:
+    import torch
+
+    torch.manual_seed(0)
+    denoiser = part("denoiser")
+    small = denoiser.build(128)
+    large = denoiser.grow(small)
+    assert len(large.config.block_out_channels) == len(small.config.block_out_channels) + 1
+    for old, new in (
+        (small.mid_block, large.mid_block),
+        (small.down_blocks[2], large.down_blocks[3]),
+        (small.up_blocks[1], large.up_blocks[1]),
+    ):
+        assert all(torch.equal(new.state_dict()[name], value) for name, value in old.state_dict().items())
+    # Half the noise is another timestep for the inner levels, and they are told so.
+    sigma = ((1 - part("pipeline").alphas()) / part("pipeline").alphas()).sqrt()
+    now = torch.arange(100, 900, 50)
+    then = torch.searchsorted(sigma, sigma[now] / 2)
+    with torch.no_grad():
+        heard = large.time_embedding(large.time_proj(now))
+        right, wrong = (float((heard - small.time_embedding(small.time_proj(t))).norm()) for t in (then, now))
+    assert right < 0.8 * wrong and float(large.time_embedding.linear_1.weight.abs().max()) < 100
+    answer = large(torch.randn(1, 4, 32, 32), 500, torch.randn(1, 32, 192)).sample
+    assert answer.shape == (1, 4, 32, 32) and not answer.std((2, 3)).any(), "its last layer is new, and begins flat"
+
+
 def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     work, model = tmp_path / "work", tmp_path / "storybook"
     stage("data", work, "--pictures", 24)
@@ -120,6 +146,8 @@ def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path, caps
     common = ("--pictures", 24, "--batch", 2, "--processes", 1)
     stage("unet", work, "--steps", 1, *common)
     stage("unet", work, "--steps", 3, "--fade", 2, *common)
+    stage("encode", work, "--pictures", 4, "--size", 256, "--processes", 1)
+    stage("unet", work, "--steps", 2, "--size", 256, "--pictures", 4, "--batch", 2, "--processes", 1, "--continue-from", "unet128.pt")
     stage("export", work, "--to", model)
 
     import torch
@@ -138,9 +166,9 @@ def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path, caps
 
     more = tmp_path / "more"
     stage("adopt", model, more)
-    stage("encode", more, "--pictures", 24, "--size", 128, "--processes", 1)
-    stage("unet", more, "--steps", 1, *common, "--continue-from", "unet")
-    before, after = (torch.load(folder / "unet128.pt", weights_only=True)["ema"] for folder in (work, more))
+    stage("encode", more, "--pictures", 4, "--size", 256, "--processes", 1)
+    stage("unet", more, "--steps", 1, "--size", 256, "--pictures", 4, "--batch", 2, "--processes", 1, "--continue-from", "unet")
+    before, after = (torch.load(folder / "unet256.pt", weights_only=True)["ema"] for folder in (work, more))
     far = [float((a - b).abs().max()) for a, b in zip(before, after, strict=True)]
     assert 0 < max(far) < 0.01, "it went on from the exported weights"
 

@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,23 @@ def picture(client: httpx.Client, job: str) -> str:
     """The path of a job's picture once there is one."""
     assert until(60, lambda: client.get(f"/api/jobs/{job}").json()["state"] == "finished")
     return f"/pictures/{client.get(f'/api/jobs/{job}').json()['picture']}"
+
+
+def test_what_is_uploaded_does_not_stay(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    def upload(door: Shared) -> Path:
+        answer = door.owner.post("/gradio_api/upload", files={"files": (f"{door.port}.txt", f"of {door.port}".encode())})
+        return Path(answer.raise_for_status().json()[0])
+
+    monkeypatch.setattr("webui.panels.page.UPLOADS", (1, 1))
+    with shared(studio) as quick:
+        old = upload(quick)
+        assert old.read_bytes() and until(10, lambda: not old.exists())
+    monkeypatch.undo()
+    with shared(studio) as usual:
+        kept = upload(usual)
+        time.sleep(1.5)
+        assert kept.is_file()
+    assert not kept.exists(), "the studio has ended"
 
 
 # --- the link ---
@@ -145,6 +163,28 @@ def test_new_links_put_all_guests_out_at_once_and_cut_what_they_follow(door: Sha
         assert guest.get("/api/me").json() == me and guest.get(f"/api/jobs/{job}").status_code == 200, "their jobs are still theirs"
         for one in (job, waiting):
             door.owner.delete(f"/api/jobs/{one}").raise_for_status()
+
+
+def test_a_guest_who_opens_connections_without_end_is_told_so_and_nobody_else_is(door: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui.access.guests.TOLD", 12)
+    with door.guest() as guest, door.guest() as other, ExitStack() as streams:
+        job = guest.post("/api/jobs", json=LONG | {"count": 10}).raise_for_status().json()["jobs"][-1]["id"]
+        for _ in range(12):
+            opened = streams.enter_context(guest.stream("GET", f"/api/jobs/{job}/events"))
+            assert opened.status_code == 200
+        for path in (f"/api/jobs/{job}/events", "/", "/gradio_api/queue/data?session_hash=x"):
+            refused = guest.get(path)
+            assert refused.status_code == 429
+            assert refused.json()["error"] == {
+                "code": "too_many",
+                "message": "You have 12 connections to the studio open. Close some of its tabs, then try again.",
+            }
+        assert other.get("/api/me").status_code == 200
+        for _ in range(20):
+            assert streams.enter_context(door.owner.stream("GET", f"/api/jobs/{job}/events")).status_code == 200
+        opened.close()
+        assert until(10, lambda: guest.get("/api/me").status_code == 200)
+        door.owner.delete(f"/api/jobs/{job}").raise_for_status()
 
 
 def test_another_device_becomes_the_same_person_through_a_link_for_one_use(door: Shared) -> None:

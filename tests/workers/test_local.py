@@ -15,8 +15,9 @@ import pytest
 from tests.tiny import write_pipeline
 from webui.events import Cancelled, Failed, Rendered, Started, Step
 from webui.request import Defaults, Request, Resolved
+from webui.settings import Wishes
 from webui.workers.local import LocalWorker, physical_cores
-from webui.workers.worker import Down, Report, Told, Up
+from webui.workers.worker import Down, Holds, Report, Told, Up
 
 LIMIT = 120
 """Seconds to wait for a report: importing torch takes its time on a busy machine."""
@@ -72,6 +73,14 @@ def test_a_job_crosses_the_boundary_and_comes_back_as_a_picture(ear: Ear) -> Non
     assert kinds == [Started, Step, Step, Step, Rendered]
 
 
+def test_it_says_which_models_it_holds_how_and_why(models: Path) -> None:
+    ear = Ear(LocalWorker([models], "cpu", "off", threads=1, wishes=Wishes(dtype="bfloat16"), preload="tiny"))
+    held = ear.next(Holds)
+    assert isinstance(held, Holds) and list(held.models) == ["tiny"]
+    assert held.models["tiny"].startswith("bfloat16, as it was asked for: it needs about ")
+    ear.worker.close()
+
+
 def test_killed_in_mid_run_it_says_so_starts_again_and_makes_the_same_picture(ear: Ear) -> None:
     before = ear.picture("before")
     ear.worker.submit("victim", request(steps=150))
@@ -104,6 +113,7 @@ def test_the_child_does_not_outlive_its_studio(models: Path) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
+from webui.settings import Wishes
 from webui.workers.local import LocalWorker
 from webui.workers.worker import Up
 def hear(report):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from webui.access.register import Register, Statement
 from webui.access.secret import digest, fresh
-from webui.errors import InvalidRequest, NotFound, StorageError
+from webui.errors import InvalidRequest, NotFound, StorageError, TooMany
 from webui.people import COLOURS, OWNER, Person, Role, alike, proper_name
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,9 @@ MOST = 2000
 
 EACH = 20
 """Sessions of one person."""
+
+TOLD = 64
+"""Answers to one guest that are under way at once, live events among them. A browser has six connections to a studio, for all its tabs."""
 
 
 class Guests:
@@ -156,9 +159,15 @@ class Guests:
 
     @contextmanager
     def told(self, person: Person, stop: Callable[[], object]) -> Iterator[None]:
-        """While something is told to somebody; `stop` is called, from any thread, when their sessions end."""
+        """While something is told to somebody; `stop` is called, from any thread, when their sessions end.
+
+        Raises:
+            TooMany: a guest is being told too much already. The owner has no limit.
+        """
         key = object()
         with self._lock:
+            if not person.owns and sum(id == person.id for id, _ in self._open.values()) >= TOLD:
+                raise TooMany(f"You have {TOLD} connections to the studio open. Close some of its tabs, then try again.")
             self._open[key] = (person.id, stop)
         try:
             yield

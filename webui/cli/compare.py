@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from webui.cli.options import Device, Models, Outputs, check_png, field, settings_of
+from webui.cli.options import Device, Dtype, Models, Offload, Outputs, Tiling, check_png, field, settings_of
 from webui.cli.running import running, show_progress
 from webui.comparison import FIELDS, Axis, Comparison, Value
 from webui.comparisons import takeaway
@@ -50,10 +50,13 @@ def compare(
     models: Models = None,
     outputs: Outputs = None,
     device: Device = None,
+    dtype: Dtype = None,
+    offload: Offload = None,
+    tiling: Tiling = None,
 ) -> None:
     """Make pictures that differ in one or two settings, and say how many steps are enough."""
     began = time.monotonic()
-    settings = settings_of(models=models, outputs=outputs, device=device)
+    settings = settings_of(models=models, outputs=outputs, device=device, dtype=dtype, offload=offload, tiling=tiling)
     texts = {"steps": steps, "sampler": sampler, "schedule": schedule, "guidance": guidance, "seed": seed, "model": model}
     given = {name: Axis.read(name, text).values for name in FIELDS if (text := texts.get(name)) is not None}
     lines = {"prompt": tuple(prompt), "negative": tuple(negative or ())}
@@ -112,9 +115,9 @@ def _told(studio: Studio, compared: Compared, output: Path | None) -> dict[str, 
     cells = []
     for cell, job in compared.cells:
         last = job.last
-        path, seconds = (str(studio.picture(last.picture)), round(last.seconds, 3)) if isinstance(last, Finished) else (None, None)
+        path, seconds = (str(studio.pictures.file(last.picture)), round(last.seconds, 3)) if isinstance(last, Finished) else (None, None)
         cells.append({"path": path, "seed": job.request.seed, "values": cell.values, "seconds": seconds, "error": error_of(last)})
-    found = curves(compared, studio.picture) if compared.comparison.varies("steps") else []
+    found = curves(compared, studio.pictures.file) if compared.comparison.varies("steps") else []
     sentence = " ".join(f"{one.head}: {one.answer.sentence}" if one.head else one.answer.sentence for one in found)
     points = [point for one in found for point in _points(one)]
     return {"cells": cells, "sheet": output and str(output.absolute()), "curve": points, "sentence": sentence or None}

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from webui.cli.options import Device, Models, Outputs, check_png, field, settings_of
+from webui.cli.options import Device, Dtype, Models, Offload, Outputs, Tiling, check_png, field, settings_of
 from webui.cli.running import running, show_progress
 from webui.engine.shelf import Shelf
 from webui.errors import InvalidRequest
@@ -40,10 +40,13 @@ def generate(
     models: Models = None,
     outputs: Outputs = None,
     device: Device = None,
+    dtype: Dtype = None,
+    offload: Offload = None,
+    tiling: Tiling = None,
 ) -> None:
     """Make pictures without the page."""
     began = time.monotonic()
-    settings = settings_of(models=models, outputs=outputs, device=device)
+    settings = settings_of(models=models, outputs=outputs, device=device, dtype=dtype, offload=offload, tiling=tiling)
     fields = ("negative", "steps", "guidance", "seed", "sampler", "schedule", "width", "height", "model")
     given = locals()
     request = Request.parse({"prompt": prompt} | {name: given[name] for name in fields})
@@ -93,7 +96,7 @@ def _picture(studio: Studio, job: Job, target: Path | None) -> dict[str, object]
     if not isinstance(last, Finished):
         typer.echo(last.message if isinstance(last, Failed) else "Stopped." if isinstance(last, Cancelled) else "Not finished.", err=True)
         raise typer.Exit(1)
-    path = studio.picture(last.picture)
+    path = studio.pictures.file(last.picture)
     if target is not None:
         path = path.replace(target)
     fields = ("seed", "width", "height", "steps", "sampler", "schedule", "guidance", "model")

@@ -26,6 +26,9 @@ def field(name: str, *flags: str) -> Any:
 Models = Annotated[Path | None, setting("models", "--models")]
 Outputs = Annotated[Path | None, setting("outputs", "--outputs")]
 Device = Annotated[str | None, setting("device", "--device")]
+Dtype = Annotated[str | None, setting("dtype", "--dtype")]
+Offload = Annotated[str | None, setting("offload", "--offload")]
+Tiling = Annotated[str | None, setting("tiling", "--tiling")]
 
 
 def settings_of(**given: object) -> Settings:

@@ -21,7 +21,8 @@ from webui.workers.local import LocalWorker
 def running(settings: Settings, *, lasting: bool = True, preload: bool = False) -> Iterator[Studio]:
     """A running studio with an engine in a child process."""
     default = find(Shelf(model_folders(settings)), None).name if preload else None
-    worker = LocalWorker(model_folders(settings), settings.device, settings.previews, threads=settings.threads, preload=default)
+    folders, wishes = model_folders(settings), settings.wishes
+    worker = LocalWorker(folders, settings.device, settings.previews, threads=settings.threads, wishes=wishes, preload=default)
     studio = Studio(settings, worker, lasting=lasting)
     studio.start()
     try:

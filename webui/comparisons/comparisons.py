@@ -22,7 +22,7 @@ from webui.errors import InvalidRequest, ModelError, NotAllowed, NotFound, Stora
 from webui.events import Cancelled, Event, Failed, Finished
 from webui.jobs.job import Job
 from webui.jobs.journal import ComparisonEntry, Journal
-from webui.jobs.rates import Rates
+from webui.jobs.rates import Rates, about
 from webui.people import ONLY_LOOKS, OWNER, Person
 from webui.request import Defaults, Request, Resolved
 from webui.settings import Settings
@@ -372,13 +372,4 @@ def _cost(cells: int, refused: int, steps: int, seconds: float | None) -> str:
     cannot = f" {refused} of them cannot be run with these settings." if refused else ""
     if seconds is None:
         return f"{some}. How long that takes is known once a picture has been made here with this model.{cannot}"
-    return f"{some}, about {_duration(seconds)} on this machine.{cannot}"
-
-
-def _duration(seconds: float) -> str:
-    """In the words of somebody who has measured it before, not to the millisecond."""
-    if seconds < 10:
-        return f"{max(1, round(seconds))} second{'s' * (round(seconds) > 1)}"
-    if seconds < 90:
-        return f"{round(seconds / 5) * 5} seconds"
-    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+    return f"{some}, {about(seconds)} on this machine.{cannot}"

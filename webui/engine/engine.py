@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from webui.engine import schedulers
-from webui.engine.catalogue import find
+from webui.engine.catalogue import Model, find
 from webui.engine.latents import LAYOUTS
-from webui.engine.loading import Loaded, Loader
+from webui.engine.loading import Busy, Loaded, Loader
 from webui.engine.loop import Job, Loop, Setting, Task
 from webui.engine.loras import known, tags
 from webui.engine.memory import exhausted
@@ -24,7 +24,7 @@ from webui.engine.shelf import Shelf
 from webui.errors import UserError
 from webui.events import Cancelled, Event, Failed, Rendered, Started, Step, Waiting
 from webui.request import Resolved
-from webui.settings import Previews
+from webui.settings import Previews, Wishes
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +39,20 @@ Emit = Callable[[Event], None]
 class Engine:
     """Not safe between threads: whoever calls `step` calls the rest too."""
 
-    def __init__(self, models: Sequence[Path], device: str = "auto", previews: Previews = "fast", rows: int | None = None) -> None:
+    def __init__(
+        self,
+        models: Sequence[Path],
+        device: str = "auto",
+        previews: Previews = "fast",
+        rows: int | None = None,
+        wishes: Wishes | None = None,
+    ) -> None:
         self._device = pick_device(device)
         self._models = Shelf(models)
-        self._loader = Loader(self._device)
+        self._loader = Loader(self._device, wishes)
         self._previews = previews
         rows = rows or (CPU_ROWS if self._device.type == "cpu" else ACCELERATOR_ROWS)
-        self._loop = Loop(rows)
+        self._loop = Loop(rows, self._loader.relieve)
         self.slots = max(1, rows // 2)
         """Jobs that may advance at once, with guidance."""
         self.device = str(self._device)
@@ -56,6 +63,11 @@ class Engine:
             self._loader.get(find(self._models, name))
         except UserError as error:
             log.warning("%s", error.message)
+
+    @property
+    def placements(self) -> dict[str, str]:
+        """Each model that is in memory: how it lies there, and why, in sentences."""
+        return self._loader.placements
 
     def submit(self, job: str, request: Resolved, emit: Emit) -> None:
         """Take a job in at the next step. It tells `emit` Waiting*, Started, Step*, then one of Rendered, Failed, Cancelled."""
@@ -76,12 +88,25 @@ class Engine:
         model = find(self._models, request.model)
         if model.name not in self._loader:
             emit(Waiting(reason=f"The model {model.title} is being loaded."))
-        loaded = self._loader.get(model)
+        loaded = self._load(model, emit)
         prompt, loras = tags(request.prompt)
         files = {name: lora.path for name, lora in known(self._models, loras, model.family).items()}
-        with loaded.adapters.using(loras, files):
+        with self._loader.using(model), loaded.adapters.using(loras, files):
             setting = Setting(loras, partial(loaded.adapters.activate, loras, files))
             self._paint(request.model_copy(update={"prompt": prompt}), loaded, setting, emit)
+
+    def _load(self, model: Model, emit: Emit) -> Loaded:
+        """The model, when there is room for it."""
+        told = False
+        with self._loader.asking(model) as get:
+            while True:
+                try:
+                    return get()
+                except Busy:
+                    if not told:
+                        emit(Waiting(reason="Pictures that are being made fill the memory with other models. Waiting for them to end."))
+                    told = True
+                self._loop.ask(None)
 
     def _paint(self, request: Resolved, loaded: Loaded, setting: Setting, emit: Emit) -> None:
         family, prompts = loaded.family, loaded.prompts(setting.key)

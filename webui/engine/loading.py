@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -11,15 +15,17 @@ import diffusers
 import torch
 import transformers
 
-from webui.engine import memory
+from webui.engine import memory, placement
 from webui.engine.adapters import Adapters, Set
 from webui.engine.catalogue import Model
 from webui.engine.families import FAMILIES, PIPELINES
+from webui.engine.placement import IN_LAYERS, Placement
 from webui.engine.preview import Preview
 from webui.engine.safety import UNUSED, inspect
 from webui.engine.single import open_file
 from webui.engine.texts import TEXTS, Prompts
 from webui.errors import ModelError
+from webui.settings import Wishes
 
 KEPT = 4
 """Most models in memory at once; fewer where they do not fit."""
@@ -28,16 +34,26 @@ SETS = 8
 """Sets of LoRAs whose encoded prompts are kept."""
 
 
+PATIENCE = 20.0
+"""Seconds after which nobody enters any more before a picture for whose model there was no room: several times what loading one takes."""
+
+
+class Busy(Exception):
+    """A model's turn comes when pictures of others are done."""
+
+
 class Loaded:
     """A pipeline and what belongs to it."""
 
-    def __init__(self, model: Model, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, model: Model, device: torch.device, placed: Placement) -> None:
         """Open the folder or file: safetensors only, nothing from the network.
 
         Raises:
             ModelError: a file is missing, cut off or not what it should be.
         """
-        self.pipe = _open(model, dtype).to(device)
+        self.pipe = _open(model, placed.dtype)
+        self.placement = placed
+        placement.place(self.pipe, placed, model, device)
         self.pipe.set_progress_bar_config(disable=True)
         if device.type == "cpu" and not hasattr(self.pipe.vae.config, "z_dim"):  # not for films
             self.pipe.vae.to(memory_format=torch.channels_last)  # decoding is 1.7 times as fast
@@ -45,6 +61,11 @@ class Loaded:
         self.adapters = Adapters(self.pipe)
         self._prompts: OrderedDict[Any, Prompts] = OrderedDict()
         self.preview = Preview(model.path, self.pipe.vae)
+
+    @property
+    def denoiser(self) -> Any:
+        """The part that every step calls."""
+        return self.pipe.unet if hasattr(self.pipe, "unet") else self.pipe.transformer
 
     def prompts(self, loras: Set = ()) -> Prompts:
         """What encodes with these LoRAs in the encoders, and remembers what it has encoded."""
@@ -56,43 +77,89 @@ class Loaded:
 
 
 class Loader:
-    """Keeps the models that were used last, at most `KEPT`, as far as they fit into memory."""
+    """Keeps the models that were used last, at most `KEPT`, as far as they fit into memory. One that is in use stays."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, wishes: Wishes | None = None) -> None:
         self._device = device
+        self._wishes = wishes or Wishes()
         self._kept: OrderedDict[str, Loaded] = OrderedDict()
+        self._users: Counter[str] = Counter()
+        self._asking: dict[object, tuple[str, float]] = {}
         for library in (diffusers, transformers):
             library.utils.logging.disable_progress_bar()
 
     def __contains__(self, name: str) -> bool:
         return name in self._kept
 
+    @property
+    def placements(self) -> dict[str, str]:
+        """Each model that is in memory: how it lies there, and why, in sentences."""
+        return {name: loaded.placement.why for name, loaded in self._kept.items()}
+
+    @contextmanager
+    def asking(self, model: Model) -> Iterator[Callable[[], Loaded]]:
+        """For a picture that needs a model: gives what gets it, as `get`, to be called until it is there."""
+        key = object()
+        self._asking[key] = model.name, time.monotonic()
+        try:
+            yield partial(self.get, model)
+        finally:
+            del self._asking[key]
+
+    @contextmanager
+    def using(self, model: Model) -> Iterator[None]:
+        """Keep a model that is in memory, whatever else is loaded meanwhile."""
+        self._users[model.name] += 1
+        try:
+            yield
+        finally:
+            self._users[model.name] -= 1
+
     def get(self, model: Model) -> Loaded:
         """The model, loaded if need be.
 
         Raises:
             ModelError: it cannot be loaded; the sentence says why.
+            Busy: not as long as others are in use; or others have waited for `PATIENCE` seconds for theirs.
         """
+        first, since = next(iter(self._asking.values()), (model.name, 0.0))
+        if first != model.name and time.monotonic() - since >= PATIENCE:
+            raise Busy
         if model.name not in self._kept:
-            dtype = self._room_for(model)
-            self._kept[model.name] = Loaded(model, self._device, dtype)
+            self._kept[model.name] = Loaded(model, self._device, self._room_for(model))
         self._kept.move_to_end(model.name)
         return self._kept[model.name]
 
-    def _room_for(self, model: Model) -> torch.dtype:
-        """Let models go, least recently used first, until this one fits; the type that it is loaded in."""
+    def relieve(self, denoiser: Any) -> bool:
+        """Memory has run out under this denoiser: fetch its layers one by one from now on. Whether that is something new."""
+        for loaded in self._kept.values():
+            if denoiser is loaded.denoiser and self._device.type == "cuda" and not loaded.placement.streamed:
+                placement.stream(denoiser, self._device)
+                why = f"{loaded.placement.why} {IN_LAYERS}, since a picture ran out of memory."
+                loaded.placement = loaded.placement._replace(streamed=True, why=why)
+                return True
+        return False
+
+    def _room_for(self, model: Model) -> Placement:
+        """Let models go that nobody uses, least recently used first, until this one fits; how it is to lie there."""
         while True:
+            idle = next((name for name in self._kept if not self._users[name]), None)
+            chosen, refused = None, None
             try:
-                dtype = memory.choose(model, self._device, memory.free(self._device))
-                fits = dtype == memory.preferred(model, self._device) or not self._kept
-            except ModelError:
-                if not self._kept:
-                    raise
-                fits = False
-            if fits and len(self._kept) < KEPT:
-                return dtype
-            self._kept.popitem(last=False)
-            memory.release()
+                room, host = memory.free(self._device), memory.free(torch.device("cpu"))
+                chosen = placement.decide(model, self._device, room, host, self._wishes)
+            except ModelError as error:
+                refused = error
+            if len(self._kept) < KEPT and chosen is not None and (idle is None or chosen.best):
+                return chosen
+            if idle is not None:
+                del self._kept[idle]
+                memory.release()
+            elif self._kept:
+                raise Busy
+            else:
+                assert refused is not None
+                raise refused
 
 
 def _open(model: Model, dtype: torch.dtype) -> Any:

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from webui.engine.memory import exhausted, release
+from webui.engine.placement import decode
 from webui.errors import ModelError
 
 PATIENCE = 0.1
@@ -132,17 +133,20 @@ class Decoder:
         return SimpleNamespace(sample=out) if return_dict else (out,)
 
     def _decode(self, latents: Tensor) -> Tensor:
-        out: Tensor = self._vae.decode(latents, return_dict=False)[0]
+        out = decode(self._vae, latents)
         if not torch.isfinite(latents).all() or not torch.isfinite(out).all():
             raise ModelError("The model produced invalid numbers instead of a picture. Try another sampler or a lower guidance.")
         return out
 
 
 class Loop:
-    """Jobs by id. `rows` bounds one forward; every job gets one step per round, whatever the others do."""
+    """Jobs by id. `rows` bounds one forward; every job gets one step per round, whatever the others do.
 
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
+    `relieve` makes a denoiser take less memory when it has run out under a single job; whether it could.
+    """
+
+    def __init__(self, rows: int, relieve: Callable[[Any], bool] = lambda denoiser: False) -> None:
+        self._rows, self._relieve = rows, relieve
         self._new: deque[Job] = deque()
         self._jobs: dict[str, Job] = {}
         self._fresh: dict[str, Job] = {}
@@ -153,8 +157,8 @@ class Loop:
         """Take a job in at the next round."""
         self._new.append(job)
 
-    def ask(self, what: Call | Task) -> Any:
-        """From inside a job: hand over, and come back with the result."""
+    def ask(self, what: Call | Task | None) -> Any:
+        """From inside a job: hand over, and come back with the result; `None` comes back in the next round."""
         return self._hub.switch(what)
 
     def copy_of(self, pipe: Any, scheduler: Any, setting: Setting = AS_IT_IS) -> Any:
@@ -175,6 +179,8 @@ class Loop:
         self._stepped = self._tasked = 0.0
         # Grad mode is thread state, and the pipelines' own no_grad blocks interleave: this one must be outside of all.
         with torch.no_grad():
+            for job in [job for job in self._jobs.values() if job.asks is None]:
+                self._enter(job, job.greenlet.switch)
             welcomed = self._welcome()
             waiting = [job for job in self._jobs.values() if job.id not in welcomed]
             for group in list(_groups((job for job in waiting if isinstance(job.asks, Call)), self._rows)):
@@ -230,15 +236,23 @@ class Loop:
         try:
             outs = _forward(calls)
         except Exception as error:  # noqa: BLE001 - whatever the model raises belongs to the job that caused it
-            if len(jobs) == 1:
+            short = exhausted(error)
+            if len(jobs) == 1 and not short:
                 self._enter(jobs[0], jobs[0].greenlet.throw, error)
                 return
-            short = exhausted(error)
+            failure = error.with_traceback(None)
         else:
             for job, out in zip(jobs, outs, strict=True):
                 self._enter(job, job.greenlet.switch, out)
             return
         # Outside of the handler, whose error holds on to what the forward had taken. Nothing was consumed: the same calls again.
+        if len(jobs) == 1:
+            release()
+            if self._relieve(calls[0].module):
+                self._call(jobs)
+            else:
+                self._enter(jobs[0], jobs[0].greenlet.throw, failure)
+            return
         if short:
             release()
             self._rows = max(1, sum(call.rows for call in calls) // 2)  # from now on

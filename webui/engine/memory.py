@@ -1,59 +1,64 @@
-"""How much memory there is, what a model needs of it, and in which type its weights are loaded for that."""
+"""How much memory there is, and what a model and its pictures need of it."""
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Mapping
 
 import psutil
 import torch
 
 from webui.engine.catalogue import Model
-from webui.errors import ModelError
-
-LARGE = 1_500_000_000
-"""Parameters from which on a model is loaded in bfloat16 on an accelerator: in float32 it would be slow there, and seldom fit."""
+from webui.engine.families import FAMILIES
 
 ROOM = {"cpu": 1.5}
 """Memory taken while a model is loaded and run, as a multiple of its weights: those that are cast lie there twice."""
 
 ELSEWHERE = 1.2
 
-BYTES = {torch.float32: 4, torch.bfloat16: 2}
+STREAMED = 0.1
+"""Share of a part's weights that are on the device at once when its layers are fetched one by one: the largest, and the next."""
+
+PER_PIXEL = 768
+"""Numbers that decoding takes per pixel of the picture, measured with the autoencoder of Stable Diffusion; Sana's takes 580, Qwen-Image's,
+which is for films, 1730."""
+
+TILE = 512
+"""Pixels a side of what is decoded at once in tiles: such a part is blended with its neighbours, which costs a third more time."""
+
+BYTES: Mapping[torch.dtype, int] = {torch.float32: 4, torch.bfloat16: 2}
 
 
 def free(device: torch.device) -> int:
-    """Bytes that can still be taken on the device."""
+    """Bytes that can still be taken on the device; what torch holds there for later is among them."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + held
     return int(psutil.virtual_memory().available)
 
 
-def needed(model: Model, dtype: torch.dtype, device: torch.device) -> int:
-    """Bytes that the model takes on the device when it is loaded in this type."""
-    return round(sum(model.parameters.values()) * BYTES[dtype] * ROOM.get(device.type, ELSEWHERE))
+def decoding(width: int, height: int, size: int, *, tiled: bool = False) -> int:
+    """Bytes that decoding a picture of so many pixels takes, with numbers of `size` bytes."""
+    return min(width * height, TILE**2 if tiled else width * height) * PER_PIXEL * size
 
 
-def preferred(model: Model, device: torch.device) -> torch.dtype:
-    """Where memory allows: float32, in which a seed gives the same picture everywhere, unless the model is large."""
-    large = sum(model.parameters.values()) >= LARGE and device.type != "cpu"
-    return torch.bfloat16 if large else torch.float32
+def needed(model: Model, dtype: torch.dtype, device: torch.device, *, tiled: bool = False, streamed: bool = False) -> int:
+    """Bytes that the model and a picture of its usual size take on the device.
 
-
-def choose(model: Model, device: torch.device, room: int) -> torch.dtype:
-    """The type to load a model in, with `room` bytes free: the preferred one, or else bfloat16.
-
-    Raises:
-        ModelError: it does not fit at all.
+    Args:
+        tiled: pictures are decoded in tiles.
+        streamed: the layers of its large parts lie in main memory until they are needed.
     """
-    for dtype in (preferred(model, device), torch.bfloat16):
-        if needed(model, dtype, device) <= room:
-            return dtype
-    least = needed(model, torch.bfloat16, device)
-    raise ModelError(
-        f"The model {model.name} cannot be loaded: it needs about {least / 1e9:.1f} GB of memory, and {room / 1e9:.1f} GB are free. "
-        "Close other programs, or choose a smaller model.",
-        "model",
-    )
+    weights = sum(count * (STREAMED if streamed and part in large_parts(model) else 1) for part, count in model.parameters.items())
+    picture = decoding(model.defaults.width, model.defaults.height, BYTES[dtype], tiled=tiled)
+    return round(weights * BYTES[dtype] * ROOM.get(device.type, ELSEWHERE)) + picture
+
+
+def large_parts(model: Model) -> tuple[str, ...]:
+    """The parts whose layers can be fetched one by one: the denoiser, and language models. CLIP and the autoencoder are small and stay."""
+    family = FAMILIES.get(model.family)
+    words = family is not None and family.texts == "its own"
+    return tuple(part for part in model.parameters if part in ("unet", "transformer") or (words and part.startswith("text_encoder")))
 
 
 def exhausted(error: BaseException) -> bool:

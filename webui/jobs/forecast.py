@@ -54,7 +54,10 @@ def forecast(line: Line, running: Mapping[Job, int], room: Room, rates: Rates, n
     done.
     """
     line, room = line.copy(), Room(max(1, room.places), max(1, room.models))
-    together = min(room.places, len(running) + len(line))
+    first = dict(running)
+    while (job := line.take(first, room, now)) is not None:
+        first[job] = 0
+    together = max(1, len(first))  # more than there are places, while people's first pictures run beyond them
     costs: dict[Kind, float | None] = {}
 
     def cost(job: Job) -> float | None:
@@ -68,15 +71,11 @@ def forecast(line: Line, running: Mapping[Job, int], room: Room, rates: Rates, n
         step, whole = cost(job), rates.picture(job.request, together, done)
         return whole / step if step and whole is not None else job.request.steps - done + 1
 
-    left = {job: rounds(job, done) for job, done in running.items()}
+    left = {job: rounds(job, done) for job, done in first.items()}
     starts: dict[Job, float | None] = dict.fromkeys(left, 0.0)
     ends: dict[Job, float | None] = {}
     clock, honest = 0.0, True
-    while True:
-        while (job := line.take(left, room, now + clock)) is not None:
-            starts[job], left[job] = clock if honest else None, rounds(job, 0)
-        if not left:
-            break
+    while left:
         honest = honest and all(cost(job) is not None for job in left)
         passed = min(left.values())
         clock += passed * sum(cost(job) or 1.0 for job in left)
@@ -84,6 +83,8 @@ def forecast(line: Line, running: Mapping[Job, int], room: Room, rates: Rates, n
             ends[job] = clock if honest else None
             del left[job]
         left = {job: rest - passed for job, rest in left.items()}
+        while (job := line.take(left, room, now + clock)) is not None:
+            starts[job], left[job] = clock if honest else None, rounds(job, 0)
     waiting = [job for job in starts if job not in running]
     positions = dict.fromkeys(running, 0) | {job: number for number, job in enumerate(waiting, 1)}
     return [Turn(job, position, starts[job], ends[job]) for job, position in positions.items()]

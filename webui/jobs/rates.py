@@ -12,8 +12,9 @@ from typing import NamedTuple
 from webui.events import ENDS, Event, Rendered, Started, Step, Waiting
 from webui.request import Resolved
 
-SAMPLES = 64
-"""Measurements kept of each kind; their median stands for all, so that one hiccup (another model being loaded) changes nothing."""
+SAMPLES = 256
+"""Measurements kept of each kind; their median stands for all, so that one hiccup (another model being loaded) changes nothing. Enough for
+several rounds of as many jobs as any engine runs together: all steps of a round in which pictures are decoded are dear."""
 
 ENOUGH = 3
 """Measurements of a kind from which on it is believed."""
@@ -47,6 +48,10 @@ class Rates:
     Jobs that run together share the engine, one step each per round. So a step's share is the time since the job's last step, divided by
     how many jobs were running: the shares of a round's steps add up to the round, and sums of shares are seconds on the clock. What comes
     before the first step and after the last one is shared in the same way.
+
+    Two things are no measure of that. A picture's first step is taken ahead of the round, so that there is a frame soon: its time is no
+    share of anything (a picture of one step has no other). And after a few steps in some company nothing is known of that company yet: one
+    heavy round is as many measurements as it has jobs. So companies are told apart only by their doublings.
     """
 
     def __init__(self) -> None:
@@ -73,7 +78,10 @@ class Rates:
             elif isinstance(event, Step | Rendered) and job in self._at:
                 share = max(0.0, event.seconds - self._at[job]) / together
                 self._at[job] = event.seconds
-                (self._steps[kind, together] if isinstance(event, Step) else self._rest[kind]).append(share)
+                if isinstance(event, Rendered):
+                    self._rest[kind].append(share)
+                elif event.i > 1 or event.n == 1:
+                    self._steps[kind, _company(together)].append(share)
             elif isinstance(event, Waiting):
                 self._entered.clear()  # a model is being loaded, which holds everybody up: how long pictures take is not seen by it
             if isinstance(event, (Rendered, *ENDS)):
@@ -106,7 +114,7 @@ class Rates:
         return encoding + step * (request.steps - done) + self._share(self._rest, kind)
 
     def known(self, model: str) -> dict[tuple[Kind, int], float]:
-        """What is known of a model: seconds per kind and jobs together, and, for 0 jobs together, from the last step to the picture."""
+        """What is known of a model: seconds per kind and jobs together (at most 1, 2, 4, ...); for 0, from the last step to the picture."""
         with self._lock:
             steps = {key: samples for key, samples in self._steps.items() if key[0].model == model and len(samples) >= ENOUGH}
             rest = {(kind, 0): samples for kind, samples in self._rest.items() if kind.model == model and samples}
@@ -116,7 +124,7 @@ class Rates:
         """Take up what was known in another life, until enough is measured in this one."""
         with self._lock:
             for (kind, together), seconds in known.items():
-                samples = self._steps[kind, together] if together else self._rest[kind]
+                samples = self._steps[kind, _company(together)] if together else self._rest[kind]
                 samples.extend([seconds] * ENOUGH)
 
     def _share(self, of: dict[Kind, deque[float]], kind: Kind) -> float:
@@ -129,10 +137,18 @@ class Rates:
             return statistics.median(known[nearest]) * kind.width * kind.height / (nearest.width * nearest.height)
 
 
-def _distance(kind: Kind, together: int, other: Kind, others_together: int) -> tuple[bool, float, int]:
+def _company(together: int) -> int:
+    """The power of two that so many jobs do not exceed."""
+    return 1 << (together - 1).bit_length()
+
+
+def _distance(kind: Kind, together: int, other: Kind, others_together: int) -> tuple[bool, float, float]:
     """How unlike two kinds of steps are: by sampler first, then by pixels, then by how many ran together."""
-    larger, smaller = max(kind.pixels, other.pixels), min(kind.pixels, other.pixels)
-    return kind.sampler != other.sampler, larger / smaller, abs(together - others_together)
+    return kind.sampler != other.sampler, _ratio(kind.pixels, other.pixels), _ratio(_company(together), others_together)
+
+
+def _ratio(one: int, other: int) -> float:
+    return max(one, other) / min(one, other)
 
 
 def about(seconds: float) -> str:

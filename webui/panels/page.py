@@ -26,6 +26,10 @@ ACCENT = gr.themes.Color(
 )  # fmt: skip
 """The one colour of the page; everything else is grey, since colour is judged beside it."""
 
+UPLOADS = (60, 600)
+"""Every so many seconds files that were uploaded more than so many seconds ago are deleted; all of them when the studio ends. A picture
+whose settings are read is needed for a moment only, and Gradio keeps what it is given for ever."""
+
 STYLES = ("page.css", "compare.css", "models.css", "share.css")
 SCRIPTS = (
     "base.js", "feed.js", "tabs.js", "masthead.js", "queue.js", "keys.js", "form.js", "create.js",
@@ -42,7 +46,7 @@ SYSTEM = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 
 def build(studio: Studio) -> gr.Blocks:
     """The whole page over one studio."""
-    page = gr.Blocks(title="Stepwise", analytics_enabled=False, fill_width=True)
+    page = gr.Blocks(title="Stepwise", analytics_enabled=False, fill_width=True, delete_cache=UPLOADS)
     with page:
         gr.HTML(MASTHEAD, padding=False)
         with gr.Tabs(elem_id="tabs"):

@@ -138,7 +138,7 @@ def pictures(studio: Studio) -> FastAPI:
 
     @api.api_route("/{day}/{name}", methods=["GET", "HEAD"])
     def picture(day: str, name: str, by: By) -> FileResponse:
-        file = studio.picture(f"{day}/{name}", by)
+        file = studio.pictures.file(f"{day}/{name}", by)
         return FileResponse(file, headers={"Cache-Control": FOREVER, "Content-Disposition": "inline"})
 
     return api

@@ -72,7 +72,7 @@ def comparisons(studio: Studio) -> APIRouter:
     async def curve(id: str, by: By) -> dict[str, Any]:
         """How far each step count's picture is from the longest run's, and what that says."""
         compared = all_of_them.get(id, by)
-        found = [drawn(one) for one in await made(curves, compared, lambda name: studio.picture(name, by), all_of_them.distances)]
+        found = [drawn(one) for one in await made(curves, compared, lambda name: studio.pictures.file(name, by), all_of_them.distances)]
         return found[0] if len(found) == 1 and not found[0]["head"] else {"rows": found}
 
     @router.post("/{id}/columns", status_code=202, openapi_extra=_body("values"))

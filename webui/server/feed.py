@@ -96,7 +96,7 @@ async def _read(studio: Studio, number: int, job: Job, start: int, news: asyncio
 
 def _stored_frames(studio: Studio, picture: str) -> tuple[bytes, ...]:
     try:
-        return studio.frames(picture)
+        return studio.pictures.frames(picture)
     except UserError:
         # Gone, or damaged: the picture's own request says so; the rest of the job can be told.
         return ()

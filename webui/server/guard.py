@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Container
+from contextlib import ExitStack
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webui.access.guests import Guests
-from webui.errors import UserError
+from webui.errors import TooMany, UserError
 from webui.server.answer import Answer, refuse
 from webui.server.body import ClientGone, body_of, bounded
 from webui.server.entrance import SIGN_IN_FIRST, Entrance, Visitor
@@ -78,7 +79,12 @@ class Guard:
             if task is not None:
                 task.cancel()
 
-        with self._guests.told(person, lambda: loop.call_soon_threadsafe(stop)):
+        with ExitStack() as telling:
+            try:
+                telling.enter_context(self._guests.told(person, lambda: loop.call_soon_threadsafe(stop)))
+            except TooMany as error:
+                await refuse(scope, send, Refusal(error.status, error.code, error.message))
+                return
             # Once more, now that nothing is missed: the body may have taken its time, and the session may have ended meanwhile.
             if not person.owns and self._entrance.visitor(scope) is None:
                 await refuse(scope, send, Refusal(401, "sign_in", SIGN_IN_FIRST))

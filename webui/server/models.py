@@ -39,7 +39,7 @@ def models(studio: Studio) -> APIRouter:
         if not (start >= 0 and 1 <= count <= MOST):
             raise InvalidRequest(f"start is at least 0, and count from 1 to {MOST}.", "count")
         there = studio.stock.models()
-        summing = studio.stock.sum_up()
+        summing, loaded, word = studio.stock.sum_up(), studio.loaded(), spoken(there)
         found = [one for one in there.values() if kind in ("", one.kind) and _holds(one, search.casefold().split())]
         # What cannot be used comes last, whatever it was to be.
         found.sort(key=lambda one: (one.kind == "model" and not one.usable, KINDS.index(one.kind), one.title.casefold()))
@@ -48,7 +48,7 @@ def models(studio: Studio) -> APIRouter:
             "total": len(found),
             "kinds": {name: sum(one.kind == name for one in there.values()) for name in KINDS},
             "summing": summing,
-            "entries": [described(one, spoken(there)) for one in found[start : start + count]],
+            "entries": [described(one, word) | {"loaded": loaded.get(one.name, "")} for one in found[start : start + count]],
         }
 
     @routes.get("/thumbnail")

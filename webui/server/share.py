@@ -121,7 +121,7 @@ def sharing(studio: Studio, lan: Lan) -> APIRouter:
     @routes.get("/shown")
     def shown() -> dict[str, Any]:
         """The pictures that were shown to the team last, newest first."""
-        return {"pictures": studio.shown(SHOWN)}
+        return {"pictures": studio.pictures.shown(SHOWN)}
 
     @routes.get("/pictures/{day}/{name}")
     def about(day: str, name: str, by: By) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def sharing(studio: Studio, lan: Lan) -> APIRouter:
     @routes.put("/pictures/{day}/{name}", openapi_extra=body_of(Showing))
     async def show(day: str, name: str, http: Http, by: By) -> dict[str, Any]:
         """Show a picture to the team, or make it private."""
-        studio.show(f"{day}/{name}", (await _read(http, Showing)).shown, by)
+        studio.pictures.show(f"{day}/{name}", (await _read(http, Showing)).shown, by)
         return _picture(studio, f"{day}/{name}", by)
 
     return routes
@@ -152,10 +152,10 @@ def _described(person: Person) -> dict[str, Any]:
 
 
 def _picture(studio: Studio, name: str, by: Person) -> dict[str, Any]:
-    record = studio.about(name, by)
+    record = studio.pictures.about(name, by)
     people = {person.id: person for person in studio.access.guests}
     try:
-        recipe = fragment(studio.recipe(name, by))
+        recipe = fragment(studio.pictures.recipe(name, by))
     except UserError:
         # A picture without settings is a picture all the same.
         recipe = None

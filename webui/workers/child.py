@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from webui.events import Event
 from webui.workers.local import Setup
-from webui.workers.worker import COMMAND, Command, Submit, Told, Up
+from webui.workers.worker import COMMAND, Command, Holds, Submit, Told, Up
 
 if TYPE_CHECKING:
     from webui.engine.engine import Engine
@@ -64,10 +64,19 @@ def _run(setup: Setup, commands: queue.SimpleQueue[Command], pipe: Pipe) -> None
     from webui.engine.engine import Engine
     from webui.engine.loading import KEPT
 
-    engine = Engine(setup.models, setup.device, setup.previews)
+    engine = Engine(setup.models, setup.device, setup.previews, wishes=setup.wishes)
     pipe.send(Up(device=engine.device, slots=engine.slots, models=KEPT))
+    held: dict[str, str] = {}
+
+    def look() -> None:
+        nonlocal held
+        if engine.placements != held:
+            held = engine.placements
+            pipe.send(Holds(models=held))
+
     if setup.preload is not None and commands.empty():
         engine.preload(setup.preload)
+        look()
 
     def listen() -> None:
         while not commands.empty():
@@ -77,7 +86,9 @@ def _run(setup: Setup, commands: queue.SimpleQueue[Command], pipe: Pipe) -> None
         _obey(engine, commands.get(), pipe)
         listen()
         while engine.step(listen):
+            look()
             listen()
+        look()
 
 
 def _obey(engine: Engine, command: Command, pipe: Pipe) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from webui.request import Resolved
-from webui.settings import Previews
+from webui.settings import Previews, Wishes
 from webui.workers.worker import REPORT, Cancel, Down, Report, Submit, Up
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Setup(BaseModel):
     models: tuple[Path, ...]
     device: str
     previews: Previews
+    wishes: Wishes = Wishes()
     preload: str | None = None
     """A model to load before anybody asks, so that the first picture need not wait for it."""
 
@@ -53,9 +54,17 @@ class LocalWorker:
     """A `Worker` in one child process per device."""
 
     def __init__(
-        self, models: Sequence[Path], device: str, previews: Previews, *, threads: int | None = None, preload: str | None = None
+        self,
+        models: Sequence[Path],
+        device: str,
+        previews: Previews,
+        *,
+        threads: int | None = None,
+        wishes: Wishes | None = None,
+        preload: str | None = None,
     ) -> None:
-        self._setup = Setup(models=tuple(models), device=device, previews=previews, preload=preload)
+        wishes = wishes or Wishes()
+        self._setup = Setup(models=tuple(models), device=device, previews=previews, wishes=wishes, preload=preload)
         self._threads = threads or min(4, physical_cores())
         self._child: subprocess.Popen[bytes] | None = None
         self._writing = threading.Lock()

@@ -32,6 +32,13 @@ class Down(_Message):
     final: bool = False
 
 
+class Holds(_Message):
+    """What the engine has in memory has changed: its models by name, and how each lies there, and why, in sentences."""
+
+    kind: Literal["holds"] = "holds"
+    models: dict[str, str]
+
+
 class Told(_Message):
     """Something happened to a job."""
 
@@ -55,7 +62,7 @@ class Cancel(_Message):
     job: str
 
 
-Report = Annotated[Up | Down | Told, Field(discriminator="kind")]
+Report = Annotated[Up | Down | Holds | Told, Field(discriminator="kind")]
 Command = Annotated[Submit | Cancel, Field(discriminator="kind")]
 
 REPORT: TypeAdapter[Report] = TypeAdapter(Report)

@@ -27,10 +27,10 @@ SCALE = 4
 IDEAS = (
     "a red sailboat on a calm sea at sunset",
     "a yellow house in the mountains, in the snow, watercolor",
-    "a purple castle in the forest at night, glowing neon",
+    "a purple castle in the forest at night, watercolor",
     "a blue lighthouse on the beach at dawn, soft pastel",
     "an orange balloon high in the sky on a bright day",
-    "a black cat in the city at night, neon",
+    "a black cat in the city at night",
     "three red mushrooms in the forest, in the fog, flat illustration",
     "a green car in the desert at noon",
     "a pink tree in a meadow at sunrise, watercolor",
@@ -62,7 +62,10 @@ def card(world: str, size: int) -> dict[str, object]:
         "subjects": limits.subjects, "colours": tuple(COLOURS), "backgrounds": BACKGROUNDS,
         "times": TIMES, "weathers": limits.weathers, "styles": limits.styles,
     }  # fmt: skip
-    summary = "Small picture-book scenes: one of twelve subjects, in ten colours, eight places, four times of day and four styles."
+    summary = (
+        f"Small picture-book scenes: {len(limits.subjects)} subjects in {len(COLOURS)} colours and {len(BACKGROUNDS)} places, "
+        f"{len(TIMES)} times of day, {len(limits.weathers)} weathers and {len(limits.styles)} styles."
+    )
     defaults = {"width": size, "height": size, "steps": 20, "guidance": 4.0, "sampler": "DPM++ 2M", "schedule": "Automatic"}
     return {"title": "Storybook", "summary": summary, "licence": "Apache-2.0", **defaults, "ideas": IDEAS, "vocabulary": vocabulary}
 

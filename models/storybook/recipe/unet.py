@@ -2,13 +2,14 @@
 checkpoint. The rate is constant, so a run has no planned end: to finish, start it once more with `--steps` a little ahead of the
 checkpoint and `--fade` as many steps, over which the rate falls to zero.
 
-v-prediction (Salimans & Ho 2022), captions dropped in one of ten for classifier-free guidance (Ho & Salimans 2022). Most samples at 128 px,
-where a step costs a quarter; the same weights then go on at 256 px.
+v-prediction (Salimans & Ho 2022), captions dropped in one of ten for classifier-free guidance (Ho & Salimans 2022). It begins at 128 px
+and grows: see `denoiser`.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import random
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from .captions import caption
+from .denoiser import CHANNELS, build, grow
 from .encode import open_cover, open_latents
 from .pipeline import alphas, assemble
 from .scene import draw_scene
@@ -28,61 +30,46 @@ from .text import tokens_of
 from .trainer import Trainer, launch, learners
 
 MIDDLE, SPREAD = 0.8, 1.3
-"""Mean and deviation of log sigma while training, after Karras et al. 2022 (latents have deviation 1)."""
+"""Mean and deviation of log sigma while training at 128 px, after Karras et al. 2022 (latents have deviation 1)."""
 EVENLY = 0.2
 """Share of the samples whose timestep is drawn evenly: the ends of the schedule must be known too."""
 
 
-def build() -> UNet2DConditionModel:
-    """15.7 M parameters. The pooled caption reaches every block (`addition_embed_type`); attention at the lowest size only: cheap."""
-    return UNet2DConditionModel(
-        sample_size=32,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(64, 128, 256),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
-        cross_attention_dim=192,
-        attention_head_dim=4,
-        norm_num_groups=16,
-        addition_embed_type="text",
-        addition_embed_type_num_heads=4,
-    )
-
-
-def start(folder: Path, before: str | None) -> UNet2DConditionModel:
-    """A fresh U-Net; or the EMA weights of a checkpoint `before` in the folder; or a saved U-Net, where `before` names a folder."""
-    if before and (folder / before).is_dir():
-        return UNet2DConditionModel.from_pretrained(folder / before, torch_dtype=torch.float32)
-    unet = build()
-    unet.conv_out.weight.data.zero_()
-    if before:
-        state = torch.load(folder / before, weights_only=True)
-        for parameter, saved in zip(unet.parameters(), state["ema"], strict=True):
+def start(folder: Path, size: int, before: str | None) -> UNet2DConditionModel:
+    """A fresh U-Net; or one that goes on from `before`, in the folder: the EMA weights of a checkpoint, or a folder with a saved U-Net.
+    One of half the size is grown."""
+    if before is None:
+        return build(size)
+    if (folder / before).is_dir():
+        unet = UNet2DConditionModel.from_pretrained(folder / before, torch_dtype=torch.float32)
+    else:
+        averages = torch.load(folder / before, weights_only=True)["ema"]
+        # The level put around it when it grows adds parameters, by whose number the two are told apart.
+        unet = next(unet for unet in map(build, CHANNELS) if len(list(unet.parameters())) == len(averages))
+        for parameter, saved in zip(unet.parameters(), averages, strict=True):
             parameter.data.copy_(saved)
-    return unet
+    return unet if tuple(unet.config.block_out_channels) == CHANNELS[size] else grow(unet)
 
 
-def averaged(trainer: Trainer) -> UNet2DConditionModel:
-    unet = build()
+def averaged(trainer: Trainer, size: int) -> UNet2DConditionModel:
+    unet = build(size)
     unet.load_state_dict(trainer.averaged())
     return unet.eval()
 
 
-def timesteps(n: int, alphas: Tensor, chance: torch.Generator) -> Tensor:
+def timesteps(n: int, size: int, alphas: Tensor, chance: torch.Generator) -> Tensor:
     """(n,) timesteps, stratified; mostly where shapes are decided: log sigma is normal. The loss is even in v: with min-SNR weights
     (Hang et al. 2023) a sample at log sigma 2 counted a fiftieth, but it is there, at 1 to 4, that naming another
-    subject changes the error most."""
+    subject changes the error most. In a picture twice as wide, that is at twice the sigma."""
     even = (torch.randperm(n, generator=chance) + torch.rand(n, generator=chance)) / n
     log_sigma = ((1 - alphas) / alphas).log() / 2
-    shaped = torch.searchsorted(log_sigma, MIDDLE + SPREAD * torch.special.ndtri(even)).clamp(max=999)
+    shaped = torch.searchsorted(log_sigma, MIDDLE + math.log(size / 128) + SPREAD * torch.special.ndtri(even)).clamp(max=999)
     return torch.where(torch.rand(n, generator=chance) < EVENLY, (even * 1000).long(), shaped)
 
 
 def loss_of(unet: UNet2DConditionModel, x: Tensor, weight: Tensor, hidden: Tensor, alphas: Tensor, chance: torch.Generator) -> Tensor:
     """Error of v, weighted by place: (n, 1, height, width)."""
-    t = timesteps(len(x), alphas, chance)
+    t = timesteps(len(x), 8 * x.shape[-1], alphas, chance)
     noise = torch.randn(x.shape, generator=chance).to(x.device)
     a, b = (part.sqrt().view(-1, 1, 1, 1).to(x.device) for part in (alphas[t], 1 - alphas[t]))
     v = unet((a * x + b * noise).to(unet.dtype), t.to(x.device), hidden, return_dict=False)[0].float()
@@ -92,7 +79,7 @@ def loss_of(unet: UNet2DConditionModel, x: Tensor, weight: Tensor, hidden: Tenso
 def train(rank: int, processes: int, given: argparse.Namespace) -> None:
     folder, file = given.folder, given.folder / f"unet{given.size}.pt"
     torch.manual_seed(0)
-    unet = start(folder, None if file.exists() else given.continue_from)
+    unet = start(folder, given.size, None if file.exists() else given.continue_from)
     unet.set_attn_processor(AttnProcessor())  # explicit softmax: its backward is 1.3 times as fast as SDPA's on a CPU
     trainer = Trainer(unet, file, rate=given.rate, steps=given.steps, fade=given.fade, decay=0.999, rank=rank, world=processes)
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
@@ -114,10 +101,10 @@ def train(rank: int, processes: int, given: argparse.Namespace) -> None:
             trainer.log(given.batch)
         if rank == 0 and trainer.step % 500 == 0:
             prompts = [caption(draw_scene(10**8 + k, given.world), random.Random(k)) for k in range(12)]
-            pipe = assemble(folder, given.size, averaged(trainer))
+            pipe = assemble(folder, given.size, averaged(trainer, given.size))
             sheet(paint(pipe, prompts, given.size, steps=12), 6, folder / f"step{trainer.step:06}-{given.size}.png")
     if rank == 0:
-        averaged(trainer).save_pretrained(folder / "unet")
+        averaged(trainer, given.size).save_pretrained(folder / "unet")
 
 
 def main() -> None:

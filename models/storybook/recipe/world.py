@@ -44,7 +44,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
 BACKGROUNDS = ("sea", "beach", "meadow", "mountains", "desert", "forest", "city", "sky")
 TIMES = ("day", "sunset", "night", "dawn")
 WEATHERS = ("clear", "snow", "fog", "rain")
-STYLES = ("flat", "watercolor", "neon", "pastel", "ink", "pixel")
+STYLES = ("flat", "watercolor", "pastel", "neon", "ink", "pixel")
 
 
 class World(NamedTuple):
@@ -60,7 +60,7 @@ class World(NamedTuple):
 
 
 WORLDS = {
-    "small": World(tuple(SUBJECTS)[:12], WEATHERS[:3], STYLES[:4], (0.8, 0.1, 0.1), 0.0),
+    "small": World(tuple(SUBJECTS)[:12], WEATHERS[:3], STYLES[:3], (0.8, 0.1, 0.1), 0.0),
     "full": World(tuple(SUBJECTS), WEATHERS, STYLES, (0.6, 0.2, 0.2), 0.18),
 }
 

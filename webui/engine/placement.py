@@ -1,0 +1,176 @@
+"""Where a model's parts lie and in which type: decided from measured memory, said in a sentence, carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from typing import Any, NamedTuple
+
+import torch
+from diffusers.hooks import apply_group_offloading
+from torch import Tensor
+
+from webui.engine.catalogue import Model
+from webui.engine.memory import BYTES, TILE, decoding, exhausted, free, large_parts, needed, release
+from webui.errors import ModelError
+from webui.settings import Wishes
+
+LARGE = 1_500_000_000
+"""Parameters from which on a model is loaded in bfloat16 on an accelerator: in float32 it would be slow there, and seldom fit."""
+
+NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+
+IN_TILES = "Large pictures are decoded in tiles"
+IN_LAYERS = "The layers of its large parts lie in main memory until they are needed, which is slower"
+
+
+class Placement(NamedTuple):
+    """How one model lies in memory.
+
+    Slicing is no choice here: it decodes the pictures of a batch one by one, and each job decodes its own. Neither is offloading whole
+    parts: with jobs that interleave, each that joins or ends would move the denoiser out and in again.
+    """
+
+    dtype: torch.dtype
+    tiled: bool
+    """Pictures of more than `TILE` pixels a side are decoded in tiles."""
+    streamed: bool
+    """The layers of the large parts are fetched from main memory one by one."""
+    best: bool
+    """Whether more memory would change nothing."""
+    why: str
+    """All of that for people, in sentences."""
+
+
+def preferred(model: Model, device: torch.device) -> torch.dtype:
+    """Where memory allows: float32, in which a seed gives the same picture everywhere, unless the model is large."""
+    large = sum(model.parameters.values()) >= LARGE and device.type != "cpu"
+    return torch.bfloat16 if large else torch.float32
+
+
+def decide(model: Model, device: torch.device, room: int, host: int, wishes: Wishes) -> Placement:
+    """The first that fits of: as is preferred; decoding in tiles; bfloat16; layers fetched one by one, which only CUDA does well.
+
+    Args:
+        room: free bytes of the device.
+        host: free bytes of main memory.
+
+    Raises:
+        ModelError: it does not fit at all.
+    """
+    kinds = {NAMES[kind]: kind for kind in BYTES}
+    types = list(dict.fromkeys((preferred(model, device), torch.bfloat16))) if wishes.dtype == "auto" else [kinds[wishes.dtype]]
+    tiles = {"auto": (False, True), "on": (True,), "off": (False,)}[wishes.tiling]
+    streams = {"auto": (False, True), "none": (False,), "group": (True,)}[wishes.offload] if device.type == "cuda" else (False,)
+    choices = [(kind, tiled, streamed) for streamed, kind, tiled in product(streams, types, tiles)]
+    for number, (kind, tiled, streamed) in enumerate(choices):
+        least, left, where = needed(model, kind, device, tiled=tiled, streamed=streamed), room, "memory"
+        if streamed and least <= room:
+            least, left, where = sum(model.parameters[part] for part in large_parts(model)) * BYTES[kind], host, "main memory"
+        if least <= left:
+            return Placement(kind, tiled, streamed, not number, _why(model, device, room, types[0], kind, tiled, streamed, wishes))
+    asked = f" as it was asked for ({_asked(wishes)})" if wishes != Wishes() else ""
+    raise ModelError(
+        f"The model {model.name} cannot be loaded{asked}: it needs about {_size(least)} of {where}, and {_size(left)} are free. "
+        "Close other programs, or choose a smaller model.",
+        "model",
+    )
+
+
+def place(pipe: Any, placement: Placement, model: Model, device: torch.device) -> None:
+    """Put an opened pipeline where it belongs."""
+    if placement.streamed:
+        for name, part in pipe.components.items():
+            if isinstance(part, torch.nn.Module):
+                stream(part, device) if name in large_parts(model) else part.to(device)
+    else:
+        pipe.to(device)
+    if placement.tiled:
+        tile(pipe.vae)
+
+
+def stream(part: torch.nn.Module, device: torch.device) -> None:
+    """Fetch the part's layers from main memory one by one from now on, the next one while one computes."""
+    cuda = device.type == "cuda"
+    apply_group_offloading(part, device, torch.device("cpu"), "leaf_level", non_blocking=cuda, use_stream=cuda)
+
+
+def tile(vae: Any) -> None:
+    """Decode in tiles from now on what is larger than one; not every autoencoder can."""
+    if not hasattr(vae, "use_tiling"):
+        return
+    vae.enable_tiling()
+    if hasattr(vae, "tile_sample_min_size"):  # others have smaller ones anyway
+        vae.tile_sample_min_size = min(vae.tile_sample_min_size, TILE)
+        vae.tile_latent_min_size = vae.tile_sample_min_size // _scale(vae)
+
+
+def decode(vae: Any, latents: Tensor) -> Tensor:
+    """The autoencoder's picture: whole, or in tiles where that takes more memory than there is.
+
+    Args:
+        latents: (n, channels, height, width), for an autoencoder of films (n, channels, 1, height, width).
+    """
+    can = hasattr(vae, "use_tiling") and not vae.use_tiling
+    if not can or _whole(vae, latents) <= free(latents.device):
+        try:
+            return vae.decode(latents, return_dict=False)[0]  # type: ignore[no-any-return]
+        except Exception as error:
+            if not can or not exhausted(error):
+                raise
+        # Outside of the handler, whose error holds on to what decoding had taken.
+        release()
+    with _tiled(vae):
+        return vae.decode(latents, return_dict=False)[0]  # type: ignore[no-any-return]
+
+
+def _whole(vae: Any, latents: Tensor) -> int:
+    """Bytes that decoding these takes."""
+    height, width = (side * _scale(vae) for side in latents.shape[-2:])
+    return decoding(width, height, latents.element_size())
+
+
+@contextmanager
+def _tiled(vae: Any) -> Iterator[None]:
+    tile(vae)
+    try:
+        yield
+    finally:
+        vae.disable_tiling()
+
+
+def _scale(vae: Any) -> int:
+    """Pixels per latent, along one side."""
+    return int(getattr(vae, "spatial_compression_ratio", None) or 2 ** (len(vae.config.block_out_channels) - 1))
+
+
+def _why(
+    model: Model, device: torch.device, room: int, first: torch.dtype, kind: torch.dtype, tiled: bool, streamed: bool, wishes: Wishes
+) -> str:
+    def takes(kind: torch.dtype, **how: bool) -> str:
+        return f"about {_size(needed(model, kind, device, **how))}"
+
+    asked, since = "as it was asked for", ""
+    if wishes.dtype != "auto":
+        since = f", {asked}"
+    elif kind != first:
+        since = f", half of float32, which would need {takes(first)}"
+    elif kind == torch.bfloat16:
+        since = ", as is usual for models of its size"
+    said = [f"{NAMES[kind]}{since}: it needs {takes(kind, tiled=tiled, streamed=streamed)}, and {_size(room)} were free."]
+    if tiled:
+        said.append(f"{IN_TILES}, {asked if wishes.tiling == 'on' else 'since a whole one would not fit beside the model'}.")
+    if streamed:
+        said.append(f"{IN_LAYERS}, {asked if wishes.offload == 'group' else f'since all of it at once would need {takes(kind)}'}.")
+    if wishes.offload == "group" and device.type != "cuda":
+        said.append("Its layers stay where they are, although it was asked otherwise: fetching them one by one is for CUDA.")
+    return " ".join(said)
+
+
+def _asked(wishes: Wishes) -> str:
+    return ", ".join(f"--{name} {value}" for name, value in wishes if value != "auto")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"
