@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from tests.downloads.hub import CROSS
 from webui.studio import Studio
+from webui.workers.worker import Holds
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,13 @@ def test_everything_is_listed_and_can_be_searched(client: httpx.Client, folder: 
     assert entry["word"] == "<lora:ink:0.8>" and entry["words"] == ["in ink"] and entry["thumbnail"] is True
     assert str(folder) not in client.get("/api/models/list").text + client.get("/api/models").text
     assert [model["name"] for model in client.get("/api/models").json()["models"] if model["name"] != "storybook"] == ["fake"]
+
+
+def test_how_a_model_lies_in_memory_is_said_beside_it(client: httpx.Client, studio: Studio, folder: Path) -> None:
+    studio._hear(Holds(models={"fake": "Loaded in float32: there is room."}))
+    told = {entry["name"]: entry["loaded"] for entry in client.get("/api/models/list").json()["entries"]}
+    assert told["fake"] == "Loaded in float32: there is room." and told["ugly.safetensors"] == ""
+    studio._hear(Holds(models={}))
 
 
 def test_hashes_come_in_the_background(client: httpx.Client, folder: Path) -> None:

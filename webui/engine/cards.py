@@ -84,10 +84,9 @@ def _captions(text: str) -> list[str]:
         return []
     counted: Counter[str] = Counter()
     for tags in folders.values() if isinstance(folders, dict) else ():
-        for tag, count in tags.items() if isinstance(tags, dict) else ():
-            if isinstance(count, int) and 0 < count < 1 << 40:
-                counted[tag] += count
-    return [tag for tag, _ in counted.most_common(WORDS)]
+        if isinstance(tags, dict):
+            counted.update({tag: count for tag, count in tags.items() if type(count) is int and 0 < count < 1 << 40})
+    return sorted(counted, key=counted.__getitem__, reverse=True)[:WORDS]
 
 
 def _distinct(words: Iterable[str]) -> tuple[str, ...]:
@@ -98,6 +97,10 @@ def _text(value: Any, most: int) -> str:
     """Plain text of one line: tags of HTML and signs that cannot be shown are left out."""
     if not isinstance(value, str):
         return ""
-    plain = re.sub(r"<[^<>]{0,1000}>", " ", value[: 4 * most + 4000])
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in plain).split())
+    plain = value[: 4 * most + 4000]
+    if "<" in plain:
+        plain = re.sub(r"<[^<>]{0,1000}>", " ", plain)
+    if not plain.isprintable():
+        plain = "".join(sign if sign.isprintable() else " " for sign in plain)
+    line = " ".join(plain.split())
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"

@@ -60,6 +60,10 @@ SIGNS: tuple[tuple[bytes, str], ...] = (
 """How a file begins that is no safetensors file, and what it is then."""
 
 
+LIMIT = 1 << 63
+"""Of any number in a header."""
+
+
 class Tensor(NamedTuple):
     """One entry of a header."""
 
@@ -140,18 +144,18 @@ def _header(file: Path, size: int) -> Header:
             raise _Broken(f"is incomplete: have {size:,} bytes, and its header alone has {length + 8:,}. Download it again")
         stream.seek(8)
         text = stream.read(length)
-    tensors, metadata = _entries(file, text)
-    end = _laid_out(tensors)
+    tensors, places, metadata = _entries(file, text)
+    end = _laid_out(places)
     have = size - 8 - length
     if have < end:
         raise _Broken(f"is incomplete: have {size:,} of {8 + length + end:,} bytes. Download it again")
     if have > end:
         raise _Broken(f"has {have - end:,} bytes too many at its end. Download it again")
-    return Header({name: Tensor(dtype, shape) for name, (dtype, shape, _, _) in tensors.items()}, metadata, size)
+    return Header(tensors, metadata, size)
 
 
-def _entries(file: Path, text: bytes) -> tuple[dict[str, tuple[str, tuple[int, ...], int, int]], dict[str, str]]:
-    """Type, shape and place of every tensor, and the file's own notes."""
+def _entries(file: Path, text: bytes) -> tuple[dict[str, Tensor], list[tuple[int, int]], dict[str, str]]:
+    """Type and shape of every tensor, their places in the file, and the file's own notes."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -163,27 +167,39 @@ def _entries(file: Path, text: bytes) -> tuple[dict[str, tuple[str, tuple[int, .
     if text.count(b'"data_offsets"') > len(value):
         log.warning("%s names a tensor twice; the last one counts", _name(file))
     metadata = {str(key): note for key, note in notes.items() if isinstance(note, str)} if isinstance(notes, dict) else {}
-    return {name: _entry(name, entry) for name, entry in value.items()}, metadata
+    tensors: dict[str, Tensor] = {}
+    places: list[tuple[int, int]] = []
+    for name, entry in value.items():
+        dtype, shape, begin, end = _entry(name, entry)
+        tensors[name] = Tensor(dtype, shape)
+        places.append((begin, end))
+    return tensors, places, metadata
 
 
 def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
+    # Plain loops: there are a thousand of these in a file, and may be ten thousand files.
     try:
         dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+        bits = BITS.get(dtype)
     except (TypeError, KeyError, ValueError):
         raise _Broken(f"is damaged: its header does not describe {name[:60]!r} as a tensor") from None
-    if not isinstance(dtype, str) or dtype not in BITS:
+    if bits is None:
         raise _Broken(f"holds numbers of an unknown type, {str(dtype)[:20]!r}")
-    numbers = (*shape, begin, end)
-    if {*map(type, numbers)} != {int} or min(numbers) < 0 or max(numbers) >= 1 << 63:
+    count = 1
+    for number in shape:
+        if type(number) is not int or not 0 <= number < LIMIT:
+            raise _Broken(f"is damaged: {name[:60]!r} has an impossible shape or place")
+        count *= number
+    if type(begin) is not int or type(end) is not int or not (0 <= begin < LIMIT and 0 <= end < LIMIT):
         raise _Broken(f"is damaged: {name[:60]!r} has an impossible shape or place")
-    if (math.prod(shape) * BITS[dtype] + 7) // 8 != end - begin:
+    if (count * bits + 7) // 8 != end - begin:
         raise _Broken(f"is damaged: {name[:60]!r} has another size than its shape says")
     return dtype, shape, begin, end
 
 
-def _laid_out(tensors: Mapping[str, tuple[str, tuple[int, ...], int, int]]) -> int:
+def _laid_out(places: list[tuple[int, int]]) -> int:
     """Where the last tensor ends; they must follow each other without holes."""
-    places = sorted((begin, end) for _, _, begin, end in tensors.values())
+    places.sort()
     if places and (places[0][0] != 0 or any(before[1] != after[0] for before, after in pairwise(places))):
         raise _Broken("is damaged: its tensors overlap or leave holes")
     return places[-1][1] if places else 0

@@ -182,8 +182,18 @@ stepwise.models = (() => {
   function heard(number) {
     if (number === revision) return;
     revision = number;
-    ["models-changed", "compare-models-changed"].forEach((id) => { const trigger = document.getElementById(id); if (trigger) trigger.click(); });
+    renew();
     if (open()) draw();
+  }
+
+  // The choices of Create and Compare, as soon as these are in the page.
+  const renewed = {};
+  function renew(tries = 40) {
+    for (const id of ["models-changed", "compare-models-changed"]) {
+      const trigger = document.getElementById(id);
+      if (trigger && renewed[id] !== revision) { renewed[id] = revision; trigger.click(); }
+      else if (!trigger && tries && stepwise.tabs.shown() === "compare") setTimeout(() => renew(tries - 1), 50);
+    }
   }
 
   // A tab's content is not in the page until the tab has been opened.
@@ -191,7 +201,7 @@ stepwise.models = (() => {
     if (at("#models")) draw();
     else if (tries) setTimeout(() => whenThere(tries - 1), 50);
   }
-  stepwise.tabs.onChange((tab) => { if (tab === "models") whenThere(); });
+  stepwise.tabs.onChange((tab) => { if (tab === "models") whenThere(); else if (revision !== null) renew(); });
 
   return { heard, draw, frames, size, taken: () => wanted };
 })();
