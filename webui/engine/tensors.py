@@ -180,7 +180,7 @@ def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     # Plain loops: there are a thousand of these in a file, and may be ten thousand files.
     try:
         dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-        bits = BITS.get(dtype)
+        bits = BITS.get(dtype) if isinstance(dtype, str) else None
     except (TypeError, KeyError, ValueError):
         raise _Broken(f"is damaged: its header does not describe {name[:60]!r} as a tensor") from None
     if bits is None:

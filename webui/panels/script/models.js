@@ -186,8 +186,8 @@ stepwise.models = (() => {
     if (open()) draw();
   }
 
-  // The choices of Create and Compare, as soon as these are in the page.
-  const renewed = {};
+  // The choices of Create and Compare, as soon as these are in the page. They were laid out with the studio's first list.
+  const renewed = { "models-changed": 1, "compare-models-changed": 1 };
   function renew(tries = 40) {
     for (const id of ["models-changed", "compare-models-changed"]) {
       const trigger = document.getElementById(id);
