@@ -15,8 +15,8 @@ import httpx2
 import pytest
 
 from tests.downloads.hub import Hub, point, serving, weights
+from webui.downloads import hops, transfer
 from webui.downloads import offer as offers
-from webui.downloads import transfer
 from webui.downloads.downloads import PLACE, Download, Downloads
 from webui.downloads.starters import STARTERS
 from webui.engine.shelf import scan
@@ -282,10 +282,10 @@ def test_only_addresses_of_the_internet_are_public(address: str, monkeypatch: py
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", (address, 80))])
     target = httpx2.URL("http://somewhere.test/")
     if ADDRESSES[address]:
-        assert ipaddress.ip_address(transfer._public(target)) == ipaddress.ip_address(address)
+        assert ipaddress.ip_address(hops.public(target)) == ipaddress.ip_address(address)
     else:
         with pytest.raises(DownloadError, match="local network"):
-            transfer._public(target)
+            hops.public(target)
 
 
 def test_the_hubs_token_goes_to_the_hub_alone(hub: Hub, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +295,7 @@ def test_the_hubs_token_goes_to_the_hub_alone(hub: Hub, place: Place, monkeypatc
     other.files["/ink.safetensors"] = weights()
     with serving(other) as address:
         hub.redirects["/ann/ink/resolve/abc123/ink.safetensors"] = f"{address}/ink.safetensors"
-        monkeypatch.setattr(transfer, "_public", lambda target: "127.0.0.1")
+        monkeypatch.setattr(hops, "public", lambda target: "127.0.0.1")
         assert place.fetched("ann/ink").state == "done"
     assert [headers.get("Authorization") for path, headers in hub.asked if "resolve" in path] == ["Bearer hf_secret"]
     assert [headers.get("Authorization") for _, headers in other.asked] == [None]

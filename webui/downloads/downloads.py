@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import threading
@@ -16,10 +15,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from webui.downloads import hub, web
+from webui.downloads.arrival import put
 from webui.downloads.offer import Offer, room
 from webui.downloads.transfer import fetch
 from webui.engine.digest import digest
-from webui.engine.entry import Place, read
 from webui.errors import DownloadError, InvalidRequest, NotFound, UserError, refused
 
 log = logging.getLogger(__name__)
@@ -30,9 +29,6 @@ GOING: tuple[State, ...] = ("waiting", "running", "checking")
 
 PLACE = ".downloads"
 """Folder in `models/` for what is not whole yet: on the same drive, so that a model appears at once, and out of the list's sight."""
-
-SHELVES = {"model": "checkpoints", "lora": "loras", "vae": "vae", "embedding": "embeddings"}
-"""What a single file turned out to be -> where it goes."""
 
 OFFERS = 50
 """Offers that are remembered until somebody starts them."""
@@ -238,29 +234,10 @@ class Downloads:
         return found is not None
 
     def _put(self, offer: Offer, inside: Path) -> None:
-        """All is there: into the models' folder, whole or not at all."""
-        if offer.folder:
-            name = offer.name
-            target = self._folder / name
-        else:
-            file = inside / offer.files[0].path
-            shelf = SHELVES[read(file.name, Place(file)).kind]
-            target = _free(self._folder / shelf / file.name)
-            name = f"{shelf}/{target.name}"
-        if target.exists():
-            raise DownloadError(f"There is a model {name} already. Remove or rename it first, then press Resume.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if offer.folder:
-            inside.rename(target)
-        else:
-            card = {"licence": offer.licence, "source": offer.source.partition("?")[0]}
-            target.with_suffix(".json").write_text(json.dumps({key: value for key, value in card.items() if value}, ensure_ascii=False))
-            (inside / offer.files[0].path).rename(target)
+        name, reason = put(offer, inside, self._folder)
         shutil.rmtree(self._place(offer), ignore_errors=True)
         self._arrived()
-        reason = read(name, Place(target))
-        told = f"It is there, but cannot be used: {reason.reason}" if reason.kind == "model" and reason.reason else ""
-        self._say(offer, state="done", name=name, reason=told, have=offer.bytes)
+        self._say(offer, state="done", name=name, reason=reason, have=offer.bytes)
 
     # --- bookkeeping ---
 
@@ -304,12 +281,3 @@ class Downloads:
             if before.state == "paused" and changes.get("state") in ("checking", "running", None):
                 changes.pop("state", None)  # somebody paused it while its last bytes came in
             self._known[offer.id] = (offer, before.model_copy(update=changes))
-
-
-def _free(target: Path) -> Path:
-    """The name, or the next one that is free."""
-    found, number = target, 1
-    while found.exists():
-        number += 1
-        found = target.with_stem(f"{target.stem} {number}")
-    return found
