@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
+from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -43,6 +45,11 @@ def write_model(folder: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.42.1"}')
     (folder / "card.json").write_text(CARD)
+    return _with_words(folder)
+
+
+def _with_words(folder: Path) -> Path:
+    """What the tokens of a prompt are counted with: every word is one."""
     (folder / "text_encoder").mkdir()
     (folder / "text_encoder" / "config.json").write_text('{"max_position_embeddings": 12}')
     (folder / "tokenizer").mkdir()
@@ -50,6 +57,23 @@ def write_model(folder: Path) -> Path:
     words.pre_tokenizer = Whitespace()
     words.save(str(folder / "tokenizer" / "tokenizer.json"))
     return folder
+
+
+def write_few_steps(folder: Path) -> Path:
+    """A model folder of a family without guidance and negative prompt, whose sizes are multiples of 16."""
+    folder.mkdir(parents=True)
+    (folder / "model_index.json").write_text('{"_class_name": "Flux2KleinPipeline", "is_distilled": true}')
+    (folder / "card.json").write_text('{"title": "Few steps", "width": 256, "height": 256, "steps": 4, "ideas": ["a yellow cat"]}')
+    return _with_words(folder)
+
+
+def write_loras(folder: Path, width: int, *names: str) -> None:
+    """LoRAs for models whose text is this wide: one layer, of zeros."""
+    folder.mkdir(parents=True, exist_ok=True)
+    layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    for name in names:
+        down, up = np.zeros((2, width), np.float32), np.zeros((8, 2), np.float32)
+        save_file({f"{layer}.lora_down.weight": down, f"{layer}.lora_up.weight": up}, folder / f"{name}.safetensors")
 
 
 class FakeWorker:
@@ -114,4 +138,7 @@ class FakeWorker:
             self._say(job, Failed(message="The fake engine was asked to fail."))
             return
         picture = frame(1, 1, request.width).resize((request.width, request.height))
-        self._say(job, Rendered(width=request.width, height=request.height, rgb=picture.tobytes(), seconds=request.steps * self.pace))
+        self._say(
+            job,
+            Rendered(width=request.width, height=request.height, rgb=picture.tobytes(), seconds=request.steps * self.pace, dtype="float32"),
+        )

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import json
 import string
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import diffusers
+import sentencepiece
 import torch
 import transformers
+from diffusers.pipelines.kolors.text_encoder import ChatGLMConfig, ChatGLMModel
+from diffusers.pipelines.kolors.tokenizer import ChatGLMTokenizer
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.processors import TemplateProcessing
 
 from tests.tiny import tokenizer as clip_tokenizer
 
@@ -23,12 +32,33 @@ WIDTH = 16
 def write_family(folder: Path, family: str, *, seed: int = 0, wide: bool = False) -> Path:
     """A pipeline of this family; the seed decides its weights. `wide`: as wide as its single files are known by, and tiny all the same."""
     torch.manual_seed(seed)
-    pipe = (WIDE if wide else PIPES)[family]()
+    pipe = {**PIPES, **OTHERS, **(WIDE if wide else {})}[family]()
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
             _shaken(part)
     pipe.save_pretrained(folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    if family == "FLUX.2":
+        index["tokenizer"] = ["transformers", "PixtralProcessor"]  # of which only the tokenizer is needed
+    if family == "HiDream":
+        del index["tokenizer_4"], index["text_encoder_4"]  # which its makers do not ship
+    (folder / "model_index.json").write_text(json.dumps(index))
     return folder
+
+
+def open_plainly(folder: Path) -> Any:
+    """The folder as diffusers' own documentation opens it."""
+    index = json.loads((folder / "model_index.json").read_text())
+    if index["_class_name"] == "HiDreamImagePipeline":
+        words = transformers.PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer_4")
+        encoder = transformers.LlamaForCausalLM.from_pretrained(folder / "text_encoder_4")
+        return diffusers.HiDreamImagePipeline.from_pretrained(folder, tokenizer_4=words, text_encoder_4=encoder)
+    if index["_class_name"] == "Flux2Pipeline":
+        # PixtralProcessor wants torchvision, for pictures that we do not show it.
+        pipe = diffusers.Flux2Pipeline.from_pretrained(folder, tokenizer=None)
+        pipe.register_modules(tokenizer=transformers.AutoTokenizer.from_pretrained(folder / "tokenizer"))
+        return pipe
+    return diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True)
 
 
 def _shaken(module: torch.nn.Module) -> None:
@@ -39,12 +69,12 @@ def _shaken(module: torch.nn.Module) -> None:
                 parameter.normal_(std=0.02)
 
 
-def _clip(projection: bool = False, width: int = WIDTH) -> tuple[Any, Any]:
-    words = clip_tokenizer(77)
+def _clip(projection: bool = False, width: int = WIDTH, window: int = 77) -> tuple[Any, Any]:
+    words = clip_tokenizer(window)
     kind = transformers.CLIPTextModelWithProjection if projection else transformers.CLIPTextModel
     config = transformers.CLIPTextConfig(
         vocab_size=len(words), hidden_size=width, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, projection_dim=width,
-        max_position_embeddings=77, bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id,
+        max_position_embeddings=window, bos_token_id=words.bos_token_id, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id,
     )  # fmt: skip
     return words, kind(config)
 
@@ -189,6 +219,92 @@ def _flux2(*, distilled: bool) -> Any:
     return diffusers.Flux2KleinPipeline(_flow(**DYNAMIC), vae, encoder, words, transformer, is_distilled=distilled)
 
 
+def _byte_tokenizer(begin: str, end: str) -> Any:
+    """Of bytes, as Mistral's and Llama's are."""
+    letters = {letter: k for k, letter in enumerate(sorted(ByteLevel.alphabet()))}
+    words = Tokenizer(BPE(vocab=letters | {begin: 256, end: 257, "<pad>": 258}, merges=[]))
+    words.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    words.post_processor = TemplateProcessing(single=f"{begin} $A", special_tokens=[(begin, 256)])
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, bos_token=begin, eos_token=end, pad_token="<pad>", model_max_length=2048
+    )
+
+
+def _flux2_dev() -> Any:
+    words = _byte_tokenizer("<s>", "</s>")
+    words.chat_template = "{% for m in messages %}{% for c in m['content'] %}{{ c['text'] }}{% endfor %}{% endfor %}"
+    words.padding_side = "left"
+    text = SMALL | {"model_type": "mistral", "vocab_size": len(words), "num_hidden_layers": 31, "head_dim": 8, "sliding_window": None}
+    vision = {"model_type": "pixtral", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    encoder = transformers.Mistral3ForConditionalGeneration(transformers.Mistral3Config(text_config=text, vision_config=vision))
+    klein = _flux2(distilled=False)
+    transformer = diffusers.Flux2Transformer2DModel(**{**klein.transformer.config, "guidance_embeds": True})
+    return diffusers.Flux2Pipeline(klein.scheduler, klein.vae, encoder, words, transformer)
+
+
+def _hidream() -> Any:
+    (words, encoder), (words_2, encoder_2), (words_3, encoder_3) = _clip(True, window=248), _clip(True, window=248), _t5()
+    words_4 = _byte_tokenizer("<|begin_of_text|>", "<|eot_id|>")
+    encoder_4 = transformers.LlamaForCausalLM(transformers.LlamaConfig(vocab_size=len(words_4), num_hidden_layers=2, head_dim=8, **SMALL))
+    transformer = diffusers.HiDreamImageTransformer2DModel(
+        patch_size=2, in_channels=16, out_channels=16, num_layers=1, num_single_layers=1, caption_channels=[WIDTH, WIDTH],
+        text_emb_dim=2 * WIDTH, num_routed_experts=2, num_activated_experts=1, axes_dims_rope=(4, 2, 2), max_resolution=(32, 32),
+        llama_layers=[0, 1], **HEADS,
+    )  # fmt: skip
+    return diffusers.HiDreamImagePipeline(
+        _flow(shift=3.0),
+        _vae(16, shift_factor=0.1),
+        encoder,
+        words,
+        encoder_2,
+        words_2,
+        encoder_3,
+        words_3,
+        encoder_4,
+        words_4,
+        transformer,
+    )
+
+
+def _glm() -> tuple[Any, Any]:
+    letters = "".join(LETTERS[:-1])
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([letters] * 4), model_writer=model, model_type="char", vocab_size=len(letters) + 4, minloglevel=5,
+        num_threads=1,
+    )  # fmt: skip
+    kept = tempfile.TemporaryDirectory()
+    (Path(kept.name) / "tokenizer.model").write_bytes(model.getvalue())
+    words = ChatGLMTokenizer(f"{kept.name}/tokenizer.model")
+    words.kept = kept  # it is copied from there when it is saved
+    config = ChatGLMConfig(
+        num_layers=2, padded_vocab_size=128, hidden_size=WIDTH, ffn_hidden_size=32, kv_channels=8, num_attention_heads=2, seq_length=512,
+        add_qkv_bias=True, multi_query_attention=True, multi_query_group_num=1, original_rope=True,
+    )  # fmt: skip
+    encoder = ChatGLMModel(config).float()
+    with torch.no_grad():
+        for parameter in encoder.parameters():  # it leaves them as they lie in memory
+            parameter.normal_(std=0.2)
+    return words, encoder
+
+
+def _kolors() -> Any:
+    words, encoder = _glm()
+    unet = _unet(
+        cross_attention_dim=WIDTH, addition_embed_type="text_time", addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + WIDTH, encoder_hid_dim=WIDTH, encoder_hid_dim_type="text_proj",
+    )  # fmt: skip
+    scheduler = diffusers.EulerDiscreteScheduler(**BETAS | {"beta_end": 0.014, "num_train_timesteps": 1100})
+    return diffusers.KolorsPipeline(_vae(4), encoder, words, unet, scheduler)
+
+
+def _latent_consistency() -> Any:
+    words, encoder = _clip()
+    unet = _unet(attention=0, cross_attention_dim=WIDTH, time_cond_proj_dim=32)
+    scheduler = diffusers.LCMScheduler(**BETAS | {"steps_offset": 0})
+    return diffusers.LatentConsistencyModelPipeline(_vae(4), encoder, words, unet, scheduler, None, None, requires_safety_checker=False)
+
+
 def _qwen_image() -> Any:
     words, encoder = _qwen_vl()
     transformer = diffusers.QwenImageTransformer2DModel(
@@ -239,12 +355,54 @@ def _sana() -> Any:
     return diffusers.SanaPipeline(words, encoder, vae, transformer, scheduler)
 
 
-def _pixart() -> Any:
+def _pixart(kind: Any = diffusers.PixArtSigmaPipeline) -> Any:
     words, encoder = _t5()
     transformer = diffusers.PixArtTransformer2DModel(
         num_layers=1, cross_attention_dim=16, caption_channels=WIDTH, sample_size=128, use_additional_conditions=False, **HEADS
     )
-    return diffusers.PixArtSigmaPipeline(words, encoder, _vae(4), transformer, diffusers.DPMSolverMultistepScheduler())
+    return kind(words, encoder, _vae(4), transformer, diffusers.DPMSolverMultistepScheduler())
+
+
+def _hunyuan() -> Any:
+    (words_2, encoder_2), letters = _t5(), {token: k for k, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS])}
+    words = transformers.BertTokenizer(vocab=letters | {f"##{letter}": len(letters) + k for k, letter in enumerate(LETTERS)})
+    encoder = transformers.BertModel(
+        transformers.BertConfig(vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    )
+    transformer = diffusers.HunyuanDiT2DModel(
+        num_layers=2, sample_size=8, patch_size=2, in_channels=4, hidden_size=16, cross_attention_dim=WIDTH, cross_attention_dim_t5=WIDTH,
+        pooled_projection_dim=16, text_len=77, text_len_t5=256, **HEADS,
+    )  # fmt: skip
+    return diffusers.HunyuanDiTPipeline(
+        _vae(4), encoder, words, transformer, diffusers.DDPMScheduler(**BETAS), None, None, False, encoder_2, words_2
+    )
+
+
+def _cogview4() -> Any:
+    words = _byte_tokenizer("<s>", "</s>")
+    encoder = transformers.GlmModel(
+        transformers.GlmConfig(vocab_size=len(words), num_hidden_layers=2, head_dim=8, pad_token_id=258, **SMALL)
+    )
+    transformer = diffusers.CogView4Transformer2DModel(
+        in_channels=4, out_channels=4, num_layers=1, text_embed_dim=WIDTH, time_embed_dim=16, condition_dim=4, rope_axes_dim=(64, 64),
+        sample_size=8, **HEADS,
+    )  # fmt: skip
+    return diffusers.CogView4Pipeline(words, encoder, _vae(4), transformer, _flow(**DYNAMIC))
+
+
+def _lumina_next() -> Any:
+    words, _ = _gemma()
+    encoder = transformers.GemmaModel(transformers.GemmaConfig(vocab_size=len(words), num_hidden_layers=2, head_dim=8, **SMALL))
+    transformer = diffusers.LuminaNextDiT2DModel(
+        sample_size=8, hidden_size=32, num_layers=1, num_attention_heads=2, num_kv_heads=2, multiple_of=16, cross_attention_dim=WIDTH
+    )
+    return diffusers.LuminaPipeline(transformer, _flow(), _vae(4), encoder, words)
+
+
+def _ovis() -> Any:
+    words, encoder = _qwen3()
+    transformer = diffusers.OvisImageTransformer2DModel(**FLUX)
+    return diffusers.OvisImagePipeline(_flow(**DYNAMIC), _vae(16, shift_factor=0.1), encoder, words, transformer)
 
 
 PIPES: Mapping[str, Callable[[], Any]] = {
@@ -263,7 +421,20 @@ PIPES: Mapping[str, Callable[[], Any]] = {
     "PixArt-Sigma": _pixart,
     "Lumina 2": _lumina,
     "AuraFlow": _aura,
+    "FLUX.2": _flux2_dev,
+    "HiDream": _hidream,
+    "Kolors": _kolors,
+    "Latent Consistency": _latent_consistency,
+    "Other": lambda: _pixart(diffusers.PixArtAlphaPipeline),
+    "Other (flow)": _ovis,
 }
+
+OTHERS: Mapping[str, Callable[[], Any]] = {
+    "CogView4Pipeline": _cogview4,
+    "HunyuanDiTPipeline": _hunyuan,
+    "LuminaPipeline": _lumina_next,
+}
+"""Of the rows "Other", beside the pipelines that stand for them."""
 
 WIDE: Mapping[str, Callable[[], Any]] = {
     "Stable Diffusion 1.x": lambda: _stable_diffusion(768),

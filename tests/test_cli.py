@@ -232,3 +232,20 @@ def test_outputs_that_are_no_folder_or_read_only_are_one_sentence_and_status_2(t
     ended = page(tmp_path, small_drive / "outputs", free_port)
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1
     assert "is on a read-only drive" in ended.stderr and ended.stderr.endswith("Or choose another folder with --outputs.\n")
+
+
+def test_wildcards_and_styles_are_drawn_on_the_command_line_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "wildcards").mkdir()
+    (here / "wildcards" / "colour.txt").write_text("red\nblue\ngreen\n")
+    (here / "styles.csv").write_text("name,prompt,negative_prompt\nink,ink drawing of {prompt},colour\n")
+    assert run("a __colour__ boat", "--style", "ink", "--seed", "1", "--count", "8", "--steps", "1", "--json") == 0
+    pictures = json.loads(capsys.readouterr().out)["pictures"]
+    prompts = {picture["prompt"] for picture in pictures}
+    assert prompts <= {f"ink drawing of a {colour} boat" for colour in ("red", "blue", "green")} and len(prompts) > 1
+    with Path(pictures[0]["path"]).open("rb") as png:
+        recipe = metadata.recipe(png)
+    assert (recipe.prompt, recipe.text, recipe.styles) == ("a __colour__ boat", pictures[0]["prompt"], ("ink",))
+    assert run("a __color__ boat") == 2
+    assert "Did you mean: colour?" in capsys.readouterr().err
+    assert run("a boat", "--style", "inc") == 2
+    assert "Did you mean: ink?" in capsys.readouterr().err

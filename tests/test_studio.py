@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,16 @@ def test_a_request_ends_with_its_picture_and_its_recipe(studio: Studio) -> None:
         assert picture.size == (256, 256)
     assert studio._store.recipe(last.picture) == job.request
     assert len(studio.pictures.frames(last.picture)) == 4
+
+
+def test_a_picture_says_in_which_numbers_it_was_made(studio: Studio) -> None:
+    """A large model is loaded in half the precision by itself: whoever makes the picture again must know."""
+    (job,) = studio.submit([PROMPT])
+    last = job.wait(60)
+    assert isinstance(last, Finished)
+    with Image.open(studio.pictures.file(last.picture)) as picture:
+        assert json.loads(picture.info["stepwise"])["dtype"] == "float32"
+    assert studio.pictures.recipe(last.picture) == job.request
 
 
 def test_a_wrong_request_takes_none_of_its_group(studio: Studio, worker: FakeWorker) -> None:

@@ -56,6 +56,8 @@ class Rendered(_Event):
     rgb: bytes = Field(repr=False)
     seconds: float
     """Since `Started`."""
+    dtype: str = ""
+    """Type of the numbers that it was computed in, such as float32: another one gives a slightly different picture."""
 
 
 class Finished(_Event):

@@ -25,6 +25,12 @@ SEED_LIMIT = 2**32
 SIZE_MULTIPLE = 8
 """Width and height are multiples of this many pixels: one latent per 8 pixels in every family we know, or fewer."""
 
+STYLE_LENGTH = 200
+"""Longest name of a style in characters."""
+
+STYLES = 20
+"""Most styles of one request."""
+
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -40,9 +46,19 @@ def _multiple(value: int) -> int:
     return value
 
 
+def _listed(value: Any) -> Any:
+    """JSON has lists only; a request is frozen."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _empty(value: Any) -> bool:
+    return value in (None, ())
+
+
 Text = Annotated[str, BeforeValidator(_text)]
 Name = Annotated[str, Field(max_length=255), BeforeValidator(_text)]
 # The length stands on the text itself: outside `| None` it makes another kind of error, and half a pair would pass.
+Styles = Annotated[tuple[Annotated[str, Field(max_length=STYLE_LENGTH), BeforeValidator(_text)], ...], BeforeValidator(_listed)]
 Pixels = Annotated[int, Field(ge=64, le=2048), AfterValidator(_multiple)]
 
 
@@ -96,6 +112,13 @@ class Request(BaseModel):
     width: Pixels | None = Field(None, title="Width", description="In pixels.")
     height: Pixels | None = Field(None, title="Height", description="In pixels.")
     model: Name | None = Field(None, title="Model", description="The model that makes the picture.")
+    styles: Styles = Field(
+        (),
+        max_length=STYLES,
+        title="Styles",
+        description="Texts that are kept under a name and put around the prompts, in this order.",
+        exclude_if=_empty,
+    )
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
@@ -137,7 +160,11 @@ class Request(BaseModel):
 
 
 class Resolved(Request):
-    """A request in which every field has its value. This is what is journaled, run and written into the picture."""
+    """A request in which every field has its value. This is what is journaled, run and written into the picture.
+
+    The prompts are as they were asked for. Where styles, wildcards, choices or comments make another text of them, that one is what is
+    encoded, and it is kept beside them: files of styles and wildcards change.
+    """
 
     steps: int = Field(ge=1, le=150)
     guidance: float = Field(ge=1, le=30)
@@ -147,6 +174,23 @@ class Resolved(Request):
     width: Pixels
     height: Pixels
     model: Name
+    drawn: Text | None = Field(None, max_length=PROMPT_LENGTH, exclude_if=_empty)
+    drawn_negative: Text | None = Field(None, max_length=PROMPT_LENGTH, exclude_if=_empty)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The fields of `Request`: what asks for this picture again."""
+        return self.model_dump(include=set(Request.model_fields))
+
+    @property
+    def text(self) -> str:
+        """The prompt that is encoded."""
+        return self.prompt if self.drawn is None else self.drawn
+
+    @property
+    def negative_text(self) -> str:
+        """The negative prompt that is encoded."""
+        return self.negative if self.drawn_negative is None else self.drawn_negative
 
 
 class Bounds(NamedTuple):
@@ -196,6 +240,10 @@ def _sentence(error: ValidationError) -> tuple[str, str | None]:
         return f"There is no setting called {field[:60]!r}. The settings are: {known}.", field[:60]
     if kind == "value_error":
         return f"{name} {first['ctx']['error']}.", field
+    if kind == "too_long":
+        return f"{name} are too many: at most {first['ctx']['max_length']}.", field
+    if kind.startswith("tuple"):
+        return f'{name} must be a list of names, such as ["sketch"].', field
     if kind == "string_too_long":
         return f"{name} is too long: at most {first['ctx']['max_length']} characters.", field
     if kind == "string_unicode":

@@ -18,6 +18,7 @@ from webui.access.access import Access
 from webui.comparisons.comparisons import Comparisons
 from webui.engine.catalogue import Model, find, usable
 from webui.engine.judge import judge
+from webui.engine.loras import fitting
 from webui.engine.stock import Stock
 from webui.engine.tokens import TokenCounter, Tokens
 from webui.errors import InvalidRequest, NotAllowed, NotFound, StorageError, TooMany
@@ -31,6 +32,7 @@ from webui.jobs.rates import Rates
 from webui.jobs.recent import Recent
 from webui.people import ONLY_LOOKS, OWNER, Person
 from webui.pictures import Pictures
+from webui.prompts.words import Words
 from webui.request import Request, Resolved
 from webui.settings import Settings, builtin_models
 from webui.store.store import Store, encoded
@@ -74,6 +76,8 @@ class Studio:
         self._store.check()
         self._journal = Journal(settings.outputs / ".stepwise" / "journal.sqlite" if lasting else None)
         self.access = Access(settings.outputs / ".stepwise" / "people.sqlite" if lasting else None)
+        self.words = words_of(settings)
+        """Wildcards and styles."""
         self.pictures = Pictures(self._store, self.access.shown)
         """Finished ones: files, frames, recipes, and who sees them."""
         self.stock = Stock(model_folders(settings), ledger_of(settings) if lasting else None)
@@ -154,7 +158,7 @@ class Studio:
         if not 1 <= len(requests) <= BATCH_LIMIT:
             raise InvalidRequest(f"Between 1 and {BATCH_LIMIT} pictures at once, please.", "count")
         group, now = secrets.token_hex(8), datetime.now().astimezone()
-        jobs = [Job(uuid.uuid4().hex, group, by.id, resolve(request, self.stock.models()), now) for request in requests]
+        jobs = [Job(uuid.uuid4().hex, group, by.id, resolve(request, self.stock.models(), self.words), now) for request in requests]
         self.take(jobs)
         return jobs
 
@@ -268,9 +272,19 @@ class Studio:
         """
         return find(self.stock.models(), None)
 
-    def tokens(self, model: str | None, prompt: str) -> Tokens:
-        """How many tokens the prompt has for this model, and where its text encoder's window ends."""
-        return self._counter.count(find(self.stock.models(), model), prompt)
+    def loras(self, model: str | None) -> dict[str, Model]:
+        """The LoRAs that a model takes, by the names that a prompt calls them."""
+        return fitting(self.stock.models(), find(self.stock.models(), model).family)
+
+    def tokens(self, request: Request) -> Tokens:
+        """How many tokens the prompt has for its model, and where its text encoders' windows end.
+
+        Raises:
+            InvalidRequest, ModelError: it cannot be told; the sentence says why.
+        """
+        sample = self.words.sample(request)
+        counted = self._counter.count(find(self.stock.models(), request.model), sample.text, self.stock.models())
+        return counted._replace(sample=sample.chance, problem=sample.problem)
 
     def download(self, id: str, by: Person = OWNER) -> bytes:
         """A job's picture as a PNG, from memory if the disk does not take it at the moment.
@@ -280,7 +294,7 @@ class Studio:
         """
         job = self.job(id, by)
         if (kept := self._keeper.held(id)) is not None:
-            return encoded(kept.rgb, kept.width, kept.height, job.request, kept.seconds, datetime.now().astimezone())
+            return encoded(kept.rgb, kept.width, kept.height, job.request, kept.seconds, datetime.now().astimezone(), kept.dtype)
         if isinstance(job.last, Finished):
             return self._store.path(job.last.picture).read_bytes()
         raise NotFound("This job has no picture yet.")
@@ -355,7 +369,8 @@ class Studio:
 
     def _save(self, job: Job, picture: Rendered) -> str:
         now = datetime.now().astimezone()
-        return self._store.save(job.request, picture.rgb, picture.width, picture.height, job.frames, picture.seconds, now, job.id)
+        size = picture.width, picture.height
+        return self._store.save(job.request, picture.rgb, *size, job.frames, picture.seconds, now, job.id, picture.dtype)
 
     def _finish(self, job: Job, event: Event) -> None:
         """Journal first, then the log: whoever reads "finished" can rely on it."""
@@ -380,14 +395,15 @@ def may_act(by: Person, job: Job) -> bool:
     return by.owns or by.id == job.owner
 
 
-def resolve(request: Request, models: Mapping[str, Model]) -> Resolved:
-    """The request with nothing left to guess, checked against its model.
+def resolve(request: Request, models: Mapping[str, Model], words: Words) -> Resolved:
+    """The request with nothing left to guess, its wildcards drawn, checked against its model.
 
     Raises:
         InvalidRequest, ModelError: it cannot be run.
+        StorageError: it asks for styles, and their file cannot be used.
     """
     model = find(models, request.model)
-    resolved = request.resolve(model.defaults, model.name)
+    resolved = words.drawn(request.resolve(model.defaults, model.name))
     judge(resolved, model, models)
     return resolved
 
@@ -395,6 +411,11 @@ def resolve(request: Request, models: Mapping[str, Model]) -> Resolved:
 def ledger_of(settings: Settings) -> Path:
     """Where is kept what was read of the models' files."""
     return settings.outputs / ".stepwise" / "models.sqlite"
+
+
+def words_of(settings: Settings) -> Words:
+    """The wildcards and styles beside the person's folder of models."""
+    return Words(settings.models.absolute().parent)
 
 
 def model_folders(settings: Settings) -> tuple[Path, ...]:

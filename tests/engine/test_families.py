@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
 import pytest
 import torch
+from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
 from PIL import Image
 from torch import Tensor
 
 from tests.engine.conftest import pixels
-from tests.families import PIPES, write_family
+from tests.families import OTHERS, PIPES, open_plainly, write_family
 from webui.engine import schedulers
 from webui.engine.catalogue import Model
 from webui.engine.engine import Engine
-from webui.engine.families import FAMILIES, VARIANTS, defaults_of, suits
+from webui.engine.families import FAMILIES, PIPELINES, VARIANTS, defaults_of, suits
 from webui.engine.loading import Loaded
 from webui.engine.preview import decode
 from webui.engine.shelf import scan
@@ -89,9 +90,11 @@ def spied(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, see: Callable[
 def plain(folder: Path, model: Model, one: Resolved) -> Tensor:
     """(3, height, width) in [-1, 1], unclamped: what diffusers itself decodes for the request."""
     row = FAMILIES[model.family]
-    pipe: Any = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    pipe: Any = open_plainly(folder)
+    if row.area:
+        pipe.default_sample_size = (one.width * one.height) ** 0.5 / pipe.vae_scale_factor * (1 + 1e-9)
     pipe.set_progress_bar_config(disable=True)
-    if type(pipe.scheduler).__name__ in ("PNDMScheduler", "EulerDiscreteScheduler"):
+    if type(pipe.scheduler).__name__ in ("PNDMScheduler", "EulerDiscreteScheduler", "DDPMScheduler"):
         pipe.scheduler = schedulers.build(one.sampler, one.schedule, one.steps, one.seed, pipe.scheduler.config)
     decoded: list[Tensor] = []
     inner = pipe.vae.decode
@@ -102,7 +105,12 @@ def plain(folder: Path, model: Model, one: Resolved) -> Tensor:
         return out
 
     pipe.vae.decode = decoding
-    given: dict[str, Any] = {row.argument: one.guidance, **row.options} | ({"negative_prompt": one.negative} if row.negative else {})
+    parameters = inspect.signature(pipe.__call__).parameters
+    given: dict[str, Any] = (
+        {row.argument: one.guidance}
+        | {name: row.options[name] for name in row.options if name in parameters}
+        | ({"negative_prompt": one.negative} if row.negative else {})
+    )
     generator = torch.Generator("cpu").manual_seed(one.seed)
     pipe(prompt=one.prompt, num_inference_steps=one.steps, width=one.width, height=one.height, generator=generator, **given)
     return decoded[0].reshape(3, one.height, one.width)
@@ -148,7 +156,7 @@ def test_batched_with_itself_at_different_step_counts_it_is_the_same(
     alone = [pixels(run(engine, one)[0]) for one in several]
     apart, forwards[:] = len(forwards), []
     together = [pixels(log) for log in run(engine, *several)]
-    assert len(forwards) < apart, "they share forwards"
+    assert (len(forwards) < apart) == FAMILIES[model.family].shares, "they share forwards"
     for one, other in zip(alone, together, strict=True):
         assert np.abs(one - other).max() <= 1
     assert len({one.tobytes() for one in alone}) == 3
@@ -223,19 +231,58 @@ def test_variants_are_known_by_their_names(name: str, family: str, steps: int, g
     assert (defaults.steps, defaults.guidance) == (steps, guidance)
 
 
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_pipeline_that_nobody_has_looked_at_runs_with_generic_defaults(kind: str, tmp_path: Path) -> None:
+    """Beside those that stand for the rows "Other": each equals plain diffusers too, alone and while another runs."""
+    write_family(tmp_path / "models" / "tiny", kind)
+    model = scan([tmp_path / "models"])["tiny"]
+    assert model.usable and model.family.startswith("Other"), model.reason
+    engine = Engine([tmp_path / "models"], "cpu", "fast")
+    one, other = asked(model), asked(model, seed=6, steps=3)
+    decoded: list[Tensor] = []
+    with pytest.MonkeyPatch.context() as patch:
+        spied(patch, engine._loader.get(model).pipe.vae, "decode", lambda _, out: decoded.append(out[0]))
+        log, _ = run(engine, one, other)
+    expected = plain(tmp_path / "models" / "tiny", model, one)
+    assert min((out.reshape(3, one.height, one.width) - expected).abs().max() for out in decoded) <= 1e-4
+    assert [event.i for event in log if isinstance(event, Step) and event.preview] == [1, 2, 3, 4]
+
+
+def test_every_pipeline_is_one_that_diffusers_offers_for_text() -> None:
+    offered = {kind.__name__ for kind in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()} | {"HiDreamImagePipeline", "KolorsPipeline"}
+    assert set(PIPELINES) <= offered
+
+
+def test_what_is_missing_beside_a_model_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
+    folder = write_family(tmp_path / "models" / "tiny", "HiDream")
+    (folder / "text_encoder_4").rename(tmp_path / "elsewhere")
+    model = scan([tmp_path / "models"])["tiny"]
+    assert not model.usable and "Llama-3.1-8B-Instruct" in model.reason and "text_encoder_4" in model.reason
+    (tmp_path / "elsewhere").rename(folder / "text_encoder_4")
+    assert scan([tmp_path / "models"])["tiny"].usable
+
+
+def test_more_pixels_than_a_model_makes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="1024 x 1024") as refused:
+        suits(Request(seed=1, width=1040, height=1024).resolve(FAMILIES["HiDream"].defaults, "m"), "HiDream")
+    assert refused.value.field == "width"
+
+
 def table() -> str:
     """The families as the README shows them."""
-    rows = ["| family | pipeline | steps | guidance | size | sampler | samplers | negative prompt |", "|---|---|---|---|---|---|---|---|"]
+    heads = ("family", "pipeline", "steps", "guidance", "size", "multiple of", "sampler", "samplers", "negative prompt")
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, row in FAMILIES.items():
         usual = row.defaults
         samplers = f"all {len(row.samplers)}" if len(row.samplers) > 10 else ", ".join(row.samplers)
-        guidance = f"{usual.guidance:g}" + (" (distilled)" if "istilled" in row.guidance else "") if row.guidance else "none"
+        guidance = f"{row.guidance} {usual.guidance:g}" if row.guidance else "none"
         cells = (
             name,
-            f"`{row.pipelines[0]}`",
+            ", ".join(f"`{pipeline}`" for pipeline in row.pipelines),
             usual.steps,
             guidance,
             usual.width,
+            row.multiple,
             usual.sampler,
             samplers,
             "yes" if row.negative else "no",

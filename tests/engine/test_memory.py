@@ -148,7 +148,7 @@ def test_every_family_runs_in_bfloat16(family: str, tmp_path: Path) -> None:
     engine.submit("a", Request.parse(given).resolve(one.defaults, "m"), log.append)
     while engine.step():
         pass
-    assert pixels(log).std() > 0
+    assert pixels(log).std() > 0 and isinstance(log[-1], Rendered) and log[-1].dtype == "bfloat16"
     assert {part.dtype for part in engine._loader.get(one).pipe.components.values() if isinstance(part, torch.nn.Module)} == {
         torch.bfloat16
     }

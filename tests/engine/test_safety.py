@@ -147,8 +147,8 @@ def test_code_deeper_in_the_folder_is_none_that_is_imported(whole: Path, tmp_pat
     assert inspect(folder, PIPELINES).pipeline == "StableDiffusionPipeline"
 
 
-@pytest.mark.parametrize("library", ["diffusers", "transformers"])
+@pytest.mark.parametrize("library", ["diffusers", "transformers", "kolors"])
 def test_what_is_allowed_exists(library: str) -> None:
-    module = {"diffusers": diffusers, "transformers": transformers}[library]
+    module = {"diffusers": diffusers, "transformers": transformers, "kolors": diffusers.pipelines.kolors}[library]
     old = {"CLIPFeatureExtractor", "CLIPImageProcessorPil", "TokenizersBackend"}
     assert not [name for name in ALLOWED[library] - old if not hasattr(module, name)]

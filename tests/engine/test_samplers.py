@@ -8,9 +8,10 @@ import sys
 import diffusers
 import pytest
 
-from webui.engine.samplers import AUTOMATIC, SAMPLERS, SCHEDULES, check
+from webui.engine.families import FAMILIES, suits
+from webui.engine.samplers import AUTOMATIC, FLOW_SAMPLERS, SAMPLERS, SCHEDULES, check
 from webui.errors import InvalidRequest
-from webui.request import bounds
+from webui.request import Request, bounds
 
 KNOWN_TO_ARTISTS = (
     "Euler", "Euler a", "DPM++ 2M", "DPM++ 2M SDE", "DPM++ 3M SDE", "DPM++ 2S", "DPM++ SDE", "Heun", "LMS", "DPM2", "DPM2 a",
@@ -60,6 +61,23 @@ def test_a_refusal_is_a_sentence_about_a_field(sampler: str, schedule: str, step
     with pytest.raises(InvalidRequest) as refused:
         check(sampler, schedule, steps)
     assert refused.value.field == field and refused.value.message.endswith(".")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_pair_that_a_family_does_not_offer_is_refused_by_name(family: str) -> None:
+    row = FAMILIES[family]
+    for sampler in {**SAMPLERS, **FLOW_SAMPLERS}:
+        for schedule in SCHEDULES:
+            offered = sampler in row.samplers and schedule in row.samplers[sampler].schedules
+            fields = {"sampler": sampler, "schedule": schedule, "steps": 20, "seed": 1}
+            request = Request.parse(fields).resolve(row.defaults, "m")
+            if offered:
+                suits(request, family)
+                continue
+            with pytest.raises(InvalidRequest) as refused:
+                suits(request, family)
+            named = schedule if sampler in row.samplers else sampler
+            assert named in refused.value.message and refused.value.field in ("sampler", "schedule")
 
 
 @pytest.mark.parametrize("module", ["samplers", "catalogue", "families", "safety", "tensors", "prompt", "tokens"])

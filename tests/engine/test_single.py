@@ -20,7 +20,7 @@ from tests.single import write_checkpoint, write_configs
 from tests.tiny import tokenizer as tiny_tokenizer
 from webui.engine import clip, files, single
 from webui.engine.engine import Engine
-from webui.engine.families import FAMILIES
+from webui.engine.families import FAMILIES, LAST
 from webui.engine.shelf import scan
 from webui.engine.tokens import TokenCounter
 from webui.events import Event, Step
@@ -119,6 +119,44 @@ def test_what_a_file_says_of_its_prediction_is_heard(models: Path, tmp_path: Pat
         file, torch.float32, {"add_watermarker": False} if "XL" in family else {"safety_checker": None}
     ).scheduler.config
     assert config.prediction_type == "v_prediction" and config.get("rescale_betas_zero_snr", True)
+
+
+def predicted(file: Path, family: str) -> str:
+    """What the opened model is taken to predict."""
+    without = {"add_watermarker": False} if "XL" in family else {"safety_checker": None}
+    return str(single.open_file(file, torch.float32, without).scheduler.config.prediction_type)
+
+
+def spread(wide: bool) -> dict[str, Tensor]:
+    """The tensor by which the weights tell it, as wide as those of published models are."""
+    return {LAST: torch.linspace(-1, 1, 320) * (0.25 if wide else 0.08)}
+
+
+@pytest.mark.parametrize(("note", "word"), [("v", "v_prediction"), ("epsilon", "epsilon")])
+def test_what_a_files_notes_say_of_its_prediction_counts_above_its_weights(
+    models: Path, tmp_path: Path, tiny: None, family: str, note: str, word: str
+) -> None:
+    tensors = load_file(models / "file.safetensors") | spread(note != "v")
+    save_file(tensors, tmp_path / "a.safetensors", {"modelspec.prediction_type": note})
+    assert predicted(tmp_path / "a.safetensors", family) == word
+
+
+@pytest.mark.parametrize(("line", "word"), [('    parameterization: "v"\n', "v_prediction"), ("", "epsilon")])
+def test_the_yaml_beside_a_file_says_what_it_predicts(models: Path, tmp_path: Path, tiny: None, family: str, line: str, word: str) -> None:
+    file = changed(models, tmp_path / "a", **spread(not line)) / "file.safetensors"
+    file.with_suffix(".yaml").write_text(
+        f"model:\n  target: ldm.models.diffusion.ddpm.LatentDiffusion\n  params:\n{line}    timesteps: 1000\n"
+    )
+    assert predicted(file, family) == word
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_where_nothing_says_it_the_weights_of_a_second_version_do(
+    models: Path, tmp_path: Path, tiny: None, family: str, wide: bool
+) -> None:
+    file = changed(models, tmp_path / "a", **spread(wide)) / "file.safetensors"
+    second = family == "Stable Diffusion 2.x"
+    assert predicted(file, family) == ("v_prediction" if second and wide else "epsilon")
 
 
 def test_a_damaged_file_is_refused_again_where_it_is_opened(models: Path, tmp_path: Path, tiny: None) -> None:

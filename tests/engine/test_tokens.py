@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
+from tests.families import write_family
 from tests.tiny import WINDOW, tokenizer
 from webui.engine.catalogue import Model
 from webui.engine.prompt import plain
@@ -84,3 +85,30 @@ def test_a_broken_tokenizer_is_a_sentence(tmp_path: Path, content: str) -> None:
     (tmp_path / "tokenizer" / "tokenizer.json").write_text(content)
     with pytest.raises(ModelError, match="cannot be read"):
         TokenCounter().count(Model(name="m", path=tmp_path, title="m"), "a")
+
+
+@pytest.mark.parametrize(
+    ("family", "encoders", "cut"),
+    [
+        ("Stable Diffusion XL", [("CLIP L", 75), ("CLIP G", 75)], False),
+        ("Stable Diffusion 3", [("CLIP L", 75), ("CLIP G", 75), ("T5", 255)], True),
+        ("FLUX.1", [("CLIP", 75), ("T5", 511)], True),
+    ],
+)
+def test_each_text_encoder_has_its_count_and_the_largest_is_shown(
+    tmp_path: Path, family: str, encoders: list[tuple[str, int]], cut: bool
+) -> None:
+    model = scan([write_family(tmp_path / "m", family).parent])["m"]
+    counted = TokenCounter().count(model, "a (red:1.3) boat, far BREAK away")
+    assert [(count.encoder, count.window) for count in counted.counts] == encoders
+    assert counted.cut == cut and counted.total == max(count.total for count in counted.counts) > 5
+    tokenizer = CLIPTokenizer.from_pretrained(model.path / "tokenizer")
+    assert counted.counts[0].total == len(tokenizer("a red boat, far away", add_special_tokens=False).input_ids)
+    assert counted.counts[0].windows == (1 if cut else 2), "BREAK begins a window where there are windows"
+
+
+def test_a_blend_takes_as_many_as_its_longest_text(tiny: Model) -> None:
+    counter = TokenCounter()
+    assert counter.count(tiny, '("a", "a b c").blend(1, 1)').total == 3
+    both = counter.count(tiny, '("a", "a b c").and()')
+    assert (both.total, both.windows) == (4, 2)

@@ -4,38 +4,52 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import gradio as gr
 import pytest
 
 from webui.comparison import FIELDS, Axis
 from webui.engine.catalogue import Model
+from webui.engine.families import FAMILIES, suits
 from webui.engine.samplers import SAMPLERS
 from webui.panels.adopt import adopted
 from webui.panels.follow import submit
 from webui.panels.ideas import ideas_of
+from webui.panels.offered import HIDDEN, Offered
 from webui.panels.part import Part, whole
-from webui.panels.parts.axis import NOTHING, VARIED, Varying, axis, faces, first
+from webui.panels.parts.axis import NOTHING, VARIED, Varying, axis, faces, first, left
 from webui.panels.parts.model import model
 from webui.panels.parts.prompt import negative, prompt
-from webui.panels.parts.sampling import offer, sampling
+from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import SHAPES, shaped, size
+from webui.panels.parts.styles import styles
 from webui.panels.remember import known, restored
 from webui.people import OWNER
 from webui.request import Defaults, Request
 from webui.studio import Studio
 
 FULL = Request(
-    prompt="a\nb", negative="c", steps=7, guidance=2.5, seed=9, sampler="Euler", schedule="Karras", width=320, height=256, model="m"
-)
+    prompt="a\nb", negative="c", steps=7, guidance=2.5, seed=9, sampler="Euler", schedule="Karras", width=320, height=256, model="m",
+    styles=("soft, warm", "ink"),
+)  # fmt: skip
 DEFAULTS = Defaults(width=256, height=256)
+
+
+def of(family: str, **defaults: object) -> Model:
+    return Model(name="m", path=Path("m"), title="M", family=family, defaults=FAMILIES[family].defaults.model_copy(update=defaults))
+
+
+FIRST = of("Stable Diffusion 1.x", width=256, height=256)
+OFFERED = Offered.by([FIRST])
 PARTS: dict[str, Callable[[], Part]] = {
     "prompt": lambda: prompt(""),
     "negative": negative,
-    "sampling": lambda: sampling(DEFAULTS),
-    "size": lambda: size(DEFAULTS),
+    "sampling": lambda: sampling(OFFERED),
+    "size": lambda: size(OFFERED),
     "seed": seed,
+    "styles": lambda: styles(["ink", "soft, warm"]),
     "model": lambda: model({"m": Model(name="m", path="m", title="M")}, "m"),
 }
 
@@ -76,7 +90,7 @@ def test_shapes_are_sizes_that_a_request_takes(shape: str) -> None:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_schedule_stays_if_the_sampler_takes_it(sampler: str) -> None:
-    update = offer(sampler, "Karras")
+    update = OFFERED.schedule(sampler, "Karras")
     assert update["value"] == ("Karras" if "Karras" in SAMPLERS[sampler].schedules else "Automatic")
     assert update["value"] in update["choices"]
 
@@ -94,17 +108,52 @@ def test_one_wrong_value_that_a_browser_kept_does_not_cost_the_others() -> None:
 
 
 def test_another_model_brings_its_defaults_and_leaves_what_was_set() -> None:
-    after = Defaults(width=512, height=768, steps=30, guidance=5.0, sampler="Euler a", schedule="Automatic")
+    after = of("Stable Diffusion XL", width=512, height=768, steps=30, guidance=5.0, sampler="Euler a", schedule="Automatic")
     shown = {**DEFAULTS.model_dump(), "guidance": 9.0, "schedule": "Karras"}
     updates = adopted(DEFAULTS, after, shown)
-    assert (updates["steps"], updates["width"], updates["height"], updates["sampler"]) == (30, 512, 768, "Euler a")
-    assert updates["guidance"] == gr.skip(), "it was set, and stays"
+    assert [updates[name]["value"] for name in ("steps", "width", "height", "sampler")] == [30, 512, 768, "Euler a"]
+    assert "value" not in updates["guidance"], "it was set, and stays"
     assert updates["schedule"]["value"] == "Automatic", "Euler a does not take Karras"
 
 
 def test_a_model_whose_card_names_an_unknown_sampler_does_not_cost_the_page() -> None:
     with gr.Blocks():
-        assert sampling(Defaults(sampler="Magic")).components["sampler"]
+        assert sampling(OFFERED._replace(defaults=Defaults(sampler="Magic"))).components["sampler"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_shown_for_a_family_is_what_it_takes(family: str) -> None:
+    """Whatever stood there before, what the controls show after a change of model is a request that the model can make."""
+    row, before = FAMILIES[family], {**DEFAULTS.model_dump(), "negative": "blue", "guidance": 9.0, "width": 264, "height": 328}
+    before |= {"sampler": "DPM2 a", "schedule": "SGM Uniform"}
+    updates = adopted(DEFAULTS, of(family), before)
+    shown = {name: update.get("value", before[name]) for name, update in updates.items()}
+    assert updates["sampler"]["choices"] == list(row.samplers)
+    assert updates["schedule"]["choices"] == list(row.samplers[shown["sampler"]].schedules)
+    assert (updates["negative"]["visible"] is True) == row.negative
+    assert updates["guidance"].get("label", "") == row.guidance and (updates["guidance"]["visible"] == HIDDEN) == (not row.guidance)
+    assert updates["width"]["step"] == updates["height"]["step"] == row.multiple
+    fields = Offered.by([of(family)]).without_hidden(shown)
+    suits(Request.parse(fields).resolve(row.defaults, "m"), family)
+    assert (fields["guidance"], fields["negative"]) == (9.0 if row.guidance else None, "blue" if row.negative else "")
+
+
+def test_of_several_models_all_is_offered_that_one_of_them_has() -> None:
+    both = Offered.by([FIRST, of("FLUX.1"), of("Sana")])
+    assert list(both.samplers) == list(SAMPLERS) and both.negative and both.multiple == 32
+    assert both.guidance == "Guidance", "they call it by two names"
+    assert Offered.by([of("FLUX.1")]).guidance == "Distilled guidance"
+    klein = Offered.by([of("FLUX.2 klein"), of("FLUX.1 schnell")])
+    assert (klein.guidance, klein.negative, list(klein.samplers)) == ("", False, ["Euler", "LCM", "UniPC"])
+    assert klein.without_hidden({"guidance": 4.0, "negative": "blue", "steps": 4}) == {"guidance": None, "negative": "", "steps": 4}
+
+
+def test_values_that_another_model_does_not_have_leave_an_axis() -> None:
+    flow = Offered.by([of("FLUX.1")])
+    assert left({}, flow, "sampler", ["Euler a", "Euler", "UniPC"])["value"] == ["Euler", "UniPC"]
+    assert left({}, flow, "sampler", ["Euler a"])["value"] == ["Euler", "DPM++ 2M"]
+    assert left({}, flow, "schedule", ["Normal"])["value"] == ["Automatic", "Karras"]
+    assert left({}, flow, "steps", ["4"]) == gr.skip()
 
 
 @pytest.mark.parametrize("count", [0, 9, 1.5, "3", None, True])
@@ -131,7 +180,7 @@ MODELS = {"m": Model(name="m", path="m", title="M")}
 
 def made_axis(name: str, field: str) -> Varying:
     with gr.Blocks():
-        return axis(name, "Compare", MODELS, field, "compare-")
+        return axis(name, "Compare", MODELS, OFFERED, field, "compare-")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +203,7 @@ def test_the_axis_of_the_rows_may_be_left_out() -> None:
 @pytest.mark.parametrize("field", VARIED)
 def test_every_field_that_can_vary_is_offered_with_values_that_it_takes(field: str) -> None:
     assert set(VARIED) == set(FIELDS)
-    chips, lines = faces(MODELS, field, first(MODELS, field), "a fox")
+    chips, lines = faces(MODELS, OFFERED, field, first(MODELS, OFFERED, field), "a fox")
     assert chips["visible"] != lines["visible"]
     read = made_axis("columns", "steps").read({"columns": field, "columns-values": chips["value"], "columns-lines": lines["value"]})
     assert Axis.parse(read).values
@@ -163,9 +212,9 @@ def test_every_field_that_can_vary_is_offered_with_values_that_it_takes(field: s
 @pytest.mark.parametrize("saved", [{}, {"columns": "magic"}, {"columns": ""}, {"columns": ["steps"]}, {"columns": 5, "columns-values": 3}])
 def test_an_axis_that_a_browser_kept_may_be_nonsense(saved: dict[str, object]) -> None:
     part = made_axis("columns", "steps")
-    assert part.restored(MODELS, saved) == {name: gr.skip() for name in part.components}
+    assert part.restored(MODELS, OFFERED, saved) == {name: gr.skip() for name in part.components}
 
 
 def test_an_axis_that_a_browser_kept_comes_back() -> None:
-    shown = made_axis("rows", NOTHING).restored(MODELS, {"rows": "guidance", "rows-values": ["2", "4-8/2"], "rows-lines": None})
+    shown = made_axis("rows", NOTHING).restored(MODELS, OFFERED, {"rows": "guidance", "rows-values": ["2", "4-8/2"], "rows-lines": None})
     assert shown["rows"] == "guidance" and shown["rows-values"]["value"] == ["2", "4-8/2"] and not shown["rows-lines"]["visible"]

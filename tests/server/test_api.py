@@ -164,7 +164,14 @@ def test_models_samplers_status_and_tokens(client: httpx.Client) -> None:
         "count": 3,
         "window": 10,
         "windows": 1,
+        "encoders": [{"encoder": "CLIP", "total": 3, "window": 10, "windows": 1}],
+        "sample": False,
+        "cut": False,
+        "problem": "",
     }
+    assert client.post("/api/tokens", json={"prompt": "a {red|blue} boat", "model": "fake"}).json()["sample"] is True
+    told = client.post("/api/tokens", json={"prompt": "a __nothing__", "model": "fake"}).json()
+    assert told["count"] == 2 and told["problem"].startswith("There is no wildcard called 'nothing'.")
     assert client.post("/api/tokens", json={"prompt": 3}).status_code == 422
 
 

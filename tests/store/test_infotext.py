@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.store.strategies import BOAT, REQUESTS
 from webui.engine.samplers import SAMPLERS, SCHEDULES
 from webui.request import Request, Resolved
-from webui.store.infotext import PAIR, read, write
+from webui.store.infotext import PAIR, parse, read, write
 
 TAME = st.text(st.sampled_from("ab, ()[]<>:1.3\"'\\é🙂"), max_size=60).map(str.strip)
 
@@ -87,3 +87,30 @@ def test_what_is_out_of_bounds_stays_open() -> None:
 def test_lines_that_look_like_parameters_in_the_middle_belong_to_the_prompt() -> None:
     found = read("a\nSteps: 1, Seed: 2, Sampler: x\nb\nNegative prompt: c\nd\nSteps: 5, Sampler: Euler, Seed: 6")
     assert found is not None and found.prompt == "a\nSteps: 1, Seed: 2, Sampler: x\nb" and found.negative == "c\nd" and found.steps == 5
+
+
+def test_what_was_drawn_is_the_prompt_and_what_was_typed_is_kept() -> None:
+    typed = {"prompt": "a {red|blue} boat # or two\n", "negative": "", "styles": ("ink", 'a, "b"'), "drawn": "ink of a red boat"}
+    request = Resolved.parse(BOAT.model_dump() | typed | {"drawn_negative": "colour: any, all"})
+    text = write(request)
+    assert text.startswith("ink of a red boat\nNegative prompt: colour: any, all\nSteps: 20")
+    assert read(text) == Request.parse(request.asked)
+
+
+def test_pairs_of_other_programs_are_kept_and_change_none_of_ours() -> None:
+    more = {"Clip skip": "2", "Hires prompt": 'a, "b"\nc: d', "Note": "", "Seed": "9", "Version": "v1.0.0"}
+    said = parse(write(BOAT, more))
+    assert said is not None and said.request == Request.parse(BOAT.asked)
+    assert said.more == {name: more[name] for name in ("Clip skip", "Hires prompt", "Note")}
+
+
+@given(st.dictionaries(st.from_regex(r"\w[\w \-/]{0,10}\w", fullmatch=True), st.text(max_size=40).map(str.strip), max_size=6))
+def test_any_pairs_come_back(more: dict[str, str]) -> None:
+    said = parse(write(BOAT, more))
+    assert said is not None and said.request == Request.parse(BOAT.asked)
+    assert said.more == {key: value for key, value in more.items() if key not in pairs(write(BOAT))}
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"prompt": 1, "seed": []}', '{"sui_image_params": 3}', "{" * 100_000, '{"a":' * 50_000])
+def test_json_of_any_kind_is_no_trouble(text: str) -> None:
+    assert parse(text) is None or isinstance(read(text), Request)

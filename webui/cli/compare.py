@@ -21,7 +21,7 @@ from webui.events import Finished
 from webui.people import OWNER
 from webui.request import Request, title
 from webui.store import disk
-from webui.studio import Studio, model_folders
+from webui.studio import Studio, model_folders, words_of
 
 USUAL = "4,8,16,32"
 """Step counts that are compared where nothing else is."""
@@ -45,6 +45,7 @@ def compare(
     negative: Annotated[list[str] | None, field("negative", "--negative")] = None,
     width: Annotated[int | None, field("width", "--width")] = None,
     height: Annotated[int | None, field("height", "--height")] = None,
+    style: Annotated[list[str] | None, field("styles", "--style")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="PNG file to write with all of them on one sheet.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object about the comparison.")] = False,
     models: Models = None,
@@ -60,11 +61,13 @@ def compare(
     texts = {"steps": steps, "sampler": sampler, "schedule": schedule, "guidance": guidance, "seed": seed, "model": model}
     given = {name: Axis.read(name, text).values for name in FIELDS if (text := texts.get(name)) is not None}
     lines = {"prompt": tuple(prompt), "negative": tuple(negative or ())}
-    comparison = comparison_of(given | {name: values for name, values in lines.items() if values}, {"width": width, "height": height})
+    comparison = comparison_of(
+        given | {name: values for name, values in lines.items() if values}, {"width": width, "height": height, "styles": style or []}
+    )
     if output is not None:
         check_png(output)
     # Checked before anything is started, so that a wrong comparison writes nothing.
-    cells_of(comparison, Shelf(model_folders(settings)))
+    cells_of(comparison, Shelf(model_folders(settings)), words_of(settings))
     with running(settings, lasting=False) as studio:
         compared = studio.comparisons.begin(comparison, OWNER)
         show_progress(compared.jobs)
@@ -79,7 +82,7 @@ def compare(
         raise typer.Exit(1)
 
 
-def comparison_of(given: dict[str, tuple[Value, ...]], size: dict[str, int | None]) -> Comparison:
+def comparison_of(given: dict[str, tuple[Value, ...]], more: dict[str, Any]) -> Comparison:
     """The comparison of what was given: settings of several values vary, the others hold for all.
 
     Raises:
@@ -95,7 +98,7 @@ def comparison_of(given: dict[str, tuple[Value, ...]], size: dict[str, int | Non
         raise InvalidRequest(f"{len(many)} settings vary ({names}); two at most can. Give the others one value each.")
     fixed = {name: values[0] for name, values in given.items() if name not in many}
     axes = tuple(Axis(field=name, values=many[name]) for name in FIELDS if name in many)
-    return Comparison(request=Request.parse(size | fixed), axes=axes)
+    return Comparison(request=Request.parse(more | fixed), axes=axes)
 
 
 def _write(output: Path, content: bytes) -> None:

@@ -20,7 +20,7 @@ from webui.events import Cancelled, Failed, Finished
 from webui.jobs.job import Job
 from webui.request import Request, help_text
 from webui.settings import Settings
-from webui.studio import BATCH_LIMIT, Studio, model_folders, resolve
+from webui.studio import BATCH_LIMIT, Studio, model_folders, resolve, words_of
 
 
 def generate(
@@ -34,6 +34,7 @@ def generate(
     width: Annotated[int | None, field("width", "--width")] = None,
     height: Annotated[int | None, field("height", "--height")] = None,
     model: Annotated[str | None, field("model", "--model")] = None,
+    style: Annotated[list[str] | None, field("styles", "--style")] = None,
     count: Annotated[int, typer.Option("--count", help="Pictures to make, with seeds seed, seed + 1, ...")] = 1,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="PNG file to write; the outputs folder if left out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object about the pictures.")] = False,
@@ -49,13 +50,13 @@ def generate(
     settings = settings_of(models=models, outputs=outputs, device=device, dtype=dtype, offload=offload, tiling=tiling)
     fields = ("negative", "steps", "guidance", "seed", "sampler", "schedule", "width", "height", "model")
     given = locals()
-    request = Request.parse({"prompt": prompt} | {name: given[name] for name in fields})
+    request = Request.parse({"prompt": prompt, "styles": style or []} | {name: given[name] for name in fields})
     if not 1 <= count <= BATCH_LIMIT:
         raise InvalidRequest(f"--count must be from 1 to {BATCH_LIMIT}.", "count")
     targets = _targets(output, count)
     # Checked before anything is started, so that a wrong request writes nothing.
     shelf = Shelf(model_folders(settings))
-    requests = [resolve(one, shelf) for one in request.series(count)]
+    requests = [resolve(one, shelf, words_of(settings)) for one in request.series(count)]
     with _folder(settings, output) as settings, running(settings, lasting=False) as studio:
         jobs = studio.submit(requests)
         show_progress(jobs)
@@ -87,7 +88,7 @@ def _targets(output: Path | None, count: int) -> list[Path | None]:
 
 
 def _picture(studio: Studio, job: Job, target: Path | None) -> dict[str, object]:
-    """What `--json` says of one picture.
+    """What `--json` says of one picture; its prompt where wildcards or styles made another one of it.
 
     Raises:
         typer.Exit: the job has no picture; its sentence is on standard error.
@@ -100,4 +101,6 @@ def _picture(studio: Studio, job: Job, target: Path | None) -> dict[str, object]
     if target is not None:
         path = path.replace(target)
     fields = ("seed", "width", "height", "steps", "sampler", "schedule", "guidance", "model")
-    return {"path": str(path)} | {name: getattr(job.request, name) for name in fields} | {"seconds": round(last.seconds, 3)}
+    drawn = {"prompt": job.request.text} if job.request.drawn is not None else {}
+    about = {"path": str(path)} | {name: getattr(job.request, name) for name in fields}
+    return about | drawn | {"seconds": round(last.seconds, 3)}

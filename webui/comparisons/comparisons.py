@@ -24,6 +24,7 @@ from webui.jobs.job import Job
 from webui.jobs.journal import ComparisonEntry, Journal
 from webui.jobs.rates import Rates, about
 from webui.people import ONLY_LOOKS, OWNER, Person
+from webui.prompts.words import Words
 from webui.request import Defaults, Request, Resolved
 from webui.settings import Settings
 from webui.store.record import Record, RecordedCell
@@ -52,6 +53,7 @@ class Home(Protocol):
     settings: Settings
     rates: Rates
     stock: Stock
+    words: Words
 
     @property
     def slots(self) -> int:
@@ -130,7 +132,7 @@ class Comparisons:
             raise NotAllowed(ONLY_LOOKS)
         fixed = settled(comparison, self._home.stock.models())
         entry = ComparisonEntry(secrets.token_hex(8), by.id, datetime.now().astimezone(), fixed)
-        self._home.take(made(entry, fixed.requests(), self._home.stock.models()), entry)
+        self._home.take(made(entry, fixed.requests(), self._home.stock.models(), self._home.words), entry)
         return self._compared(entry)
 
     def extend(self, id: str, values: Sequence[Any], by: Person) -> Compared:
@@ -147,7 +149,7 @@ class Comparisons:
             before = len(entry.comparison.columns)
             new = [one for cell, one in zip(longer.cells(), longer.requests(), strict=True) if cell.column >= before]
             entry = entry._replace(comparison=longer)
-            self._home.take(made(entry, new, self._home.stock.models()), entry)
+            self._home.take(made(entry, new, self._home.stock.models(), self._home.words), entry)
         return self._compared(entry)
 
     def again(self, id: str, by: Person) -> Compared:
@@ -193,7 +195,7 @@ class Comparisons:
         Raises:
             InvalidRequest, ModelError: as in `begin`.
         """
-        jobs = cells_of(comparison, self._home.stock.models())
+        jobs = cells_of(comparison, self._home.stock.models(), self._home.words)
         requests = [job.request for job in jobs if not job.done]
         steps = sum(request.steps for request in requests)
         seconds = seconds_of(self._home.rates, requests, self._home.slots or SLOTS)
@@ -296,14 +298,14 @@ class Comparisons:
             return None
 
 
-def cells_of(comparison: Comparison, models: Mapping[str, Model]) -> list[Job]:
+def cells_of(comparison: Comparison, models: Mapping[str, Model], words: Words) -> list[Job]:
     """The jobs that a comparison would be, row by row; nothing is begun.
 
     Raises:
         InvalidRequest, ModelError: a value that does not exist, or not one cell can be run.
     """
     fixed = settled(comparison, models)
-    return made(ComparisonEntry("", "", datetime.now().astimezone(), fixed), fixed.requests(), models)
+    return made(ComparisonEntry("", "", datetime.now().astimezone(), fixed), fixed.requests(), models, words)
 
 
 def settled(comparison: Comparison, models: Mapping[str, Model]) -> Comparison:
@@ -312,7 +314,7 @@ def settled(comparison: Comparison, models: Mapping[str, Model]) -> Comparison:
     if comparison.varies("model"):
         return comparison.seeded()
     model = find(models, comparison.request.model)
-    return comparison.of(Request.parse(comparison.request.resolve(model.defaults, model.name).model_dump()))
+    return comparison.of(Request.parse(comparison.request.resolve(model.defaults, model.name).asked))
 
 
 def named(comparison: Comparison, models: Mapping[str, Model]) -> None:
@@ -327,22 +329,24 @@ def named(comparison: Comparison, models: Mapping[str, Model]) -> None:
                 samplers.named(next(iter(samplers.SAMPLERS)), str(value))
 
 
-def made(entry: ComparisonEntry, requests: Sequence[Request], models: Mapping[str, Model]) -> list[Job]:
+def made(entry: ComparisonEntry, requests: Sequence[Request], models: Mapping[str, Model], words: Words) -> list[Job]:
     """The jobs of new cells; one that cannot be run has failed.
 
     Raises:
-        InvalidRequest, ModelError: not one can be run.
+        InvalidRequest, ModelError, StorageError: not one can be run.
     """
     now, jobs, refused = datetime.now().astimezone(), [], None
     for request in requests:
         model = find(models, request.model)
-        resolved = request.resolve(model.defaults, model.name)
-        job = Job(uuid.uuid4().hex, entry.id, entry.owner, resolved, now)
+        resolved, end = request.resolve(model.defaults, model.name), None
         try:
+            resolved = words.drawn(resolved)
             judge(resolved, model, models)
-        except (InvalidRequest, ModelError) as error:
-            refused = refused or error
-            job.append(Failed(message=error.message))
+        except (InvalidRequest, ModelError, StorageError) as error:
+            refused, end = refused or error, Failed(message=error.message)
+        job = Job(uuid.uuid4().hex, entry.id, entry.owner, resolved, now)
+        if end is not None:
+            job.append(end)
         jobs.append(job)
     if refused is not None and all(job.done for job in jobs):
         raise refused

@@ -58,7 +58,7 @@ def six_frames(compared: Compared, cell: int, store: Store) -> bytes:
     shown = min(STRIP - 1, max(0, count - 1))
     steps = [1 + k * (count - 1) // shown for k in range(shown)]
     row = [(_image(frames[step - 1]), f"step {step} of {count}") for step in steps]
-    about = metadata.write_description(f"Steps of one run: {job.request.prompt}")
+    about = metadata.write_description(f"Steps of one run: {job.request.text}")
     return _png(strip([*row, (picture, f"step {count} of {count}" if count else "picture")]), about)
 
 

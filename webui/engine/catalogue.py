@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from webui.engine.families import FAMILIES
 from webui.errors import ModelError
-from webui.request import Defaults
+from webui.request import SIZE_MULTIPLE, Defaults
 
 BUILTIN = "storybook"
 
@@ -68,6 +68,12 @@ class Model(BaseModel):
     def negative(self) -> bool:
         """Whether a negative prompt has an effect."""
         return bool(self.family) and FAMILIES[self.family].negative
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def multiple(self) -> int:
+        """Width and height are multiples of this many pixels."""
+        return FAMILIES[self.family].multiple if self.family else SIZE_MULTIPLE
 
     @property
     def usable(self) -> bool:

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from torch import Tensor
 
 from webui.engine import schedulers
 from webui.engine.catalogue import Model, find
+from webui.engine.embeddings import spoken
 from webui.engine.latents import LAYOUTS
 from webui.engine.loading import Busy, Loaded, Loader
 from webui.engine.loop import Job, Loop, Setting, Task
 from webui.engine.loras import known, tags
 from webui.engine.memory import exhausted
 from webui.engine.shelf import Shelf
+from webui.engine.texts import Spoken
 from webui.errors import UserError
 from webui.events import Cancelled, Event, Failed, Rendered, Started, Step, Waiting
 from webui.request import Resolved
@@ -89,11 +92,12 @@ class Engine:
         if model.name not in self._loader:
             emit(Waiting(reason=f"The model {model.title} is being loaded."))
         loaded = self._load(model, emit)
-        prompt, loras = tags(request.prompt)
+        prompt, loras = tags(request.text)
         files = {name: lora.path for name, lora in known(self._models, loras, model.family).items()}
         with self._loader.using(model), loaded.adapters.using(loras, files):
-            setting = Setting(loras, partial(loaded.adapters.activate, loras, files))
-            self._paint(request.model_copy(update={"prompt": prompt}), loaded, setting, emit)
+            setting = Setting(loras, partial(loaded.adapters.activate, loras, files), not loaded.family.shares)
+            words = spoken((prompt, request.negative_text), self._models, model.family)
+            self._paint(request.model_copy(update={"drawn": prompt}), loaded, setting, words, emit)
 
     def _load(self, model: Model, emit: Emit) -> Loaded:
         """The model, when there is room for it."""
@@ -108,8 +112,8 @@ class Engine:
                     told = True
                 self._loop.ask(None)
 
-    def _paint(self, request: Resolved, loaded: Loaded, setting: Setting, emit: Emit) -> None:
-        family, prompts = loaded.family, loaded.prompts(setting.key)
+    def _paint(self, request: Resolved, loaded: Loaded, setting: Setting, words: Spoken, emit: Emit) -> None:
+        family, prompts = loaded.family, loaded.prompts(setting.key, words)
 
         def ask(task: Task) -> Any:
             """A task with the job's LoRAs in the layers."""
@@ -117,8 +121,8 @@ class Engine:
 
         # 2. The prompts, as conditioning.
         guided = bool(family.guidance) and request.guidance > 1
-        texts = (request.prompt, request.negative if guided and family.negative else None)
-        given = ask(Task(partial(prompts, *texts), texts))
+        texts = (request.text, request.negative_text if guided and family.negative else None)
+        given = ask(Task(partial(prompts, *texts), (texts, words)))
         # 3. The job's own scheduler, which counts the steps and shows the clean estimates.
         emit(Started(steps=request.steps))
         began = time.monotonic()
@@ -128,9 +132,12 @@ class Engine:
         # 4. The pipeline, unmodified but for its denoiser and its decoder, which ask the loop.
         pipe = self._loop.copy_of(loaded.pipe, scheduler, setting)
         prompts.prepare(pipe, ask)
+        if family.area:
+            # It enlarges what it is asked for to this many latents; a little more, so that nothing is rounded down.
+            pipe.__dict__["default_sample_size"] = (request.width * request.height) ** 0.5 / pipe.vae_scale_factor * (1 + 1e-9)
         picture = pipe(
             **given,
-            **family.options,
+            **{name: value for name, value in family.options.items() if name in signature(pipe.__call__).parameters},
             **{family.argument: request.guidance if guided else family.off},
             num_inference_steps=request.steps,
             width=request.width,
@@ -141,13 +148,15 @@ class Engine:
         ).images[0]
         # 5. The picture.
         pixels = (picture.float().permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous()
-        emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), seconds=time.monotonic() - began))
+        seconds, dtype = time.monotonic() - began, str(loaded.pipe.dtype).removeprefix("torch.")
+        emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), seconds=seconds, dtype=dtype))
 
     def _show(self, loaded: Loaded, request: Resolved, emit: Emit, began: float, i: int, x0: Tensor) -> None:
         picture = None
         if self._previews != "off":
             latents = LAYOUTS[loaded.family.layout](loaded.pipe, x0, request.width, request.height)
-            picture = loaded.preview.fast(latents) if self._previews == "fast" else loaded.preview.fine(latents)
+            if latents is not None:
+                picture = loaded.preview.fast(latents) if self._previews == "fast" else loaded.preview.fine(latents)
         emit(Step(i=i, n=request.steps, preview=picture, seconds=time.monotonic() - began))
 
 

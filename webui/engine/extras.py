@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from webui.engine.embeddings import WIDTHS as WORD_WIDTHS
+from webui.engine.embeddings import vectors
 from webui.engine.tensors import Header
 
 Kind = Literal["lora", "vae", "embedding"]
@@ -34,19 +36,6 @@ CHANNELS: Mapping[int, str] = {
     32: "For FLUX.2.",
 }
 """Latent channels of an autoencoder -> whose it may be; autoencoders of one layout are told apart by nothing else."""
-
-EMBEDDINGS: tuple[tuple[tuple[str, ...], tuple[int, ...], str], ...] = (
-    # Names of the tensors, their widths, and the family whose text encoders take vectors of these.
-    (("clip_l", "clip_g"), (768, 1280), "Stable Diffusion XL"),
-    (("emb_params",), (768,), "Stable Diffusion 1.x"),
-    (("emb_params",), (1024,), "Stable Diffusion 2.x"),
-    # diffusers' own: one tensor, called as the word.
-    (("*",), (768,), "Stable Diffusion 1.x"),
-    (("*",), (1024,), "Stable Diffusion 2.x"),
-)
-
-LAYERS = ("weight", "bias")
-"""Names of tensors that are no words."""
 
 
 class Extra(NamedTuple):
@@ -90,12 +79,9 @@ def _autoencoder(found: Header) -> Extra | None:
 
 
 def _embedding(found: Header) -> Extra | None:
-    for names, widths, family in EMBEDDINGS:
-        keys = tuple(key for key in found.tensors if "." not in key and key not in LAYERS) if names == ("*",) else names
-        if len(keys) != len(widths) or set(keys) != set(found.tensors):
-            continue
-        shapes = [found.tensors[key].shape for key in keys]
-        if all(0 < len(shape) <= 2 and shape[-1] == width for shape, width in zip(shapes, widths, strict=True)):
-            vectors = shapes[0][0] if len(shapes[0]) == 2 else 1
-            return Extra("embedding", family, {"vectors": found.parameters}, f"{vectors} vector{'s' * (vectors != 1)} of a text encoder.")
-    return None
+    known = vectors(found)
+    family = next((name for name, widths in WORD_WIDTHS.items() if known is not None and widths == known[1]), "")
+    if known is None or not family:
+        return None
+    count = known[2]
+    return Extra("embedding", family, {"vectors": found.parameters}, f"{count} vector{'s' * (count != 1)} of a text encoder.")

@@ -10,8 +10,10 @@ from webui.engine.samplers import FLOW_SAMPLERS, SAMPLERS, Sampler, check
 from webui.errors import InvalidRequest
 from webui.request import Defaults, Resolved
 
-Layout = Literal["plain", "packed", "flux2"]
-Texts = Literal["one CLIP", "two CLIPs", "its own"]
+Layout = Literal["plain", "packed", "flux2", "any"]
+Texts = Literal["one CLIP", "two CLIPs", "two CLIPs and T5", "CLIP and T5", "masked T5", "its own"]
+CLIPS: tuple[Texts, ...] = ("one CLIP", "two CLIPs")
+"""Those that read a prompt of any length, window by window, and take embeddings."""
 
 
 class File(NamedTuple):
@@ -25,6 +27,9 @@ class File(NamedTuple):
     """... this: the width of the text that the U-Net takes."""
     parts: Mapping[str, str]
     """Part -> the beginning of its tensors' names; none may be missing."""
+    spread: tuple[str, float] | None = None
+    """A tensor by which models that predict v are told from those that predict the noise, where the file does not say it: its numbers
+    spread wider than this. So ComfyUI tells them; the shapes of both are the same."""
 
 
 class Family(NamedTuple):
@@ -45,11 +50,15 @@ class Family(NamedTuple):
     negative: bool = True
     """Whether a negative prompt has an effect, at guidance above 1."""
     texts: Texts = "its own"
-    """How prompts are encoded: by one or two CLIP encoders, with weights and in windows; or by the pipeline itself, without weights."""
+    """How prompts are encoded: by CLIP and T5 encoders, with weights; or by the pipeline itself, without."""
     layout: Layout = "plain"
-    """How the latents lie in a step: as they are, two by two in tokens, or as FLUX.2 has them."""
+    """How the latents lie in a step: as they are, two by two in tokens, or as FLUX.2 has them; where nobody has looked, any of these."""
     options: Mapping[str, Any] = {}
-    """Always passed to the pipeline. Text of one length, so that jobs can share forwards; the size as it was asked for."""
+    """Passed to the pipeline if it knows them. Text of one length, so that jobs can share forwards; the size as it was asked for."""
+    area: int = 0
+    """Most pixels of a picture, to which the pipeline would enlarge every one; 0 where there is no such thing."""
+    shares: bool = True
+    """Whether jobs may share forwards: only where it was measured that they change nothing."""
     marks: Mapping[tuple[str, str], Any] = {}
     """(part, key) of a folder's configuration -> the value that tells this family from others of the same pipeline."""
     loras: bool = True
@@ -59,9 +68,10 @@ class Family(NamedTuple):
 
 
 CROSS = "model.diffusion_model.input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
+LAST = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
 LATENT = {"unet": "model.diffusion_model.", "vae": "first_stage_model."}
 SD1 = File("sd1", CROSS.format(1), 768, LATENT | {"text_encoder": "cond_stage_model.transformer."})
-SD2 = File("sd2", CROSS.format(1), 1024, LATENT | {"text_encoder": "cond_stage_model.model."})
+SD2 = File("sd2", CROSS.format(1), 1024, LATENT | {"text_encoder": "cond_stage_model.model."}, (LAST, 0.09))
 SDXL = File(
     "sdxl", CROSS.format(4), 2048, LATENT | {"text_encoder": "conditioner.embedders.0.", "text_encoder_2": "conditioner.embedders.1."}
 )
@@ -79,6 +89,8 @@ def _flow(steps: int, guidance: float, size: int = 1024) -> Defaults:
 DISTILLED = "Distilled guidance"
 """A number that the model was trained to obey in one pass, without a second one for the empty prompt."""
 
+AS_ASKED: Mapping[str, Any] = {"use_resolution_binning": False, "clean_caption": False}
+
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "Stable Diffusion 2.x": Family(
@@ -89,15 +101,15 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             ("StableDiffusionXLPipeline",), Defaults(steps=25, guidance=6.0, width=1024, height=1024), texts="two CLIPs", file=SDXL
         ),
         "Stable Diffusion 3": Family(
-            ("StableDiffusion3Pipeline",), _flow(28, 4.5), FLOW_SAMPLERS, 16, options={"max_sequence_length": 256}
+            ("StableDiffusion3Pipeline",), _flow(28, 4.5), FLOW_SAMPLERS, 16, texts="two CLIPs and T5", options={"max_sequence_length": 256}
         ),
         "FLUX.1 schnell": Family(
-            ("FluxPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, layout="packed",
-            options={"max_sequence_length": 256}, marks={("transformer", "guidance_embeds"): False},
+            ("FluxPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, texts="CLIP and T5",
+            layout="packed", options={"max_sequence_length": 256}, marks={("transformer", "guidance_embeds"): False},
         ),
         "FLUX.1": Family(
             ("FluxPipeline",), _flow(28, 3.5), _some("Euler", "LCM", "UniPC", "DPM++ 2M", "DPM++ 2M SDE"), 16, guidance=DISTILLED,
-            negative=False, layout="packed", options={"max_sequence_length": 512},
+            negative=False, texts="CLIP and T5", layout="packed", options={"max_sequence_length": 512},
         ),
         "FLUX.2 klein": Family(
             ("Flux2KleinPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, layout="flux2",
@@ -107,6 +119,10 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             ("Flux2KleinPipeline",), _flow(28, 4.0), _some("Euler", "LCM", "UniPC", "DPM++ 2M", "DPM++ 2M SDE"), 16, negative=False,
             layout="flux2", options={"max_sequence_length": 512},
         ),
+        "FLUX.2": Family(
+            ("Flux2Pipeline",), _flow(28, 4.0), _some("Euler", "LCM", "UniPC", "DPM++ 2M", "DPM++ 2M SDE"), 16, guidance=DISTILLED,
+            negative=False, layout="flux2", options={"max_sequence_length": 512},
+        ),
         "Qwen-Image": Family(
             ("QwenImagePipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, argument="true_cfg_scale", layout="packed",
             options={"max_sequence_length": 512},
@@ -115,20 +131,42 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             ("ZImagePipeline",), _flow(28, 4.0), _some("Euler", "LCM"), 16, off=0.0, options={"max_sequence_length": 512}
         ),
         "Chroma": Family(
-            ("ChromaPipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, layout="packed", options={"max_sequence_length": 512}
+            ("ChromaPipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, texts="masked T5", layout="packed",
+            options={"max_sequence_length": 512},
         ),
         "Sana": Family(
             ("SanaPipeline",), Defaults(steps=20, guidance=4.5, width=1024, height=1024), FLOW_SAMPLERS, 32,
             options={"max_sequence_length": 300, "use_resolution_binning": False},
         ),
         "PixArt-Sigma": Family(
-            ("PixArtSigmaPipeline",), Defaults(guidance=4.5, width=1024, height=1024), multiple=16, loras=False,
+            ("PixArtSigmaPipeline",), Defaults(guidance=4.5, width=1024, height=1024), multiple=16, loras=False, texts="masked T5",
             options={"max_sequence_length": 300, "use_resolution_binning": False, "clean_caption": False},
         ),
         "Lumina 2": Family(
             ("Lumina2Pipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, options={"max_sequence_length": 256}
         ),
-        "AuraFlow": Family(("AuraFlowPipeline",), _flow(30, 3.5), FLOW_SAMPLERS, 16, options={"max_sequence_length": 256}),
+        "AuraFlow": Family(
+            ("AuraFlowPipeline",), _flow(30, 3.5), FLOW_SAMPLERS, 16, texts="masked T5", options={"max_sequence_length": 256}
+        ),
+        "HiDream": Family(
+            ("HiDreamImagePipeline",), _flow(50, 5.0), _some("Euler", "LCM", "UniPC"), 16, area=1024 * 1024,
+            options={"max_sequence_length": 128},
+        ),
+        "Kolors": Family(
+            ("KolorsPipeline",), Defaults(steps=25, guidance=5.0, width=1024, height=1024), options={"max_sequence_length": 256}
+        ),
+        "Latent Consistency": Family(
+            ("LatentConsistencyModelPipeline",), Defaults(steps=6, guidance=8.5, sampler="LCM"), MappingProxyType({"LCM": SAMPLERS["LCM"]}),
+            guidance=DISTILLED, negative=False,
+        ),
+        "Other": Family(
+            ("HunyuanDiTPipeline", "PixArtAlphaPipeline"), Defaults(steps=25, guidance=4.5, width=1024, height=1024), multiple=32,
+            layout="any", options=AS_ASKED, loras=False, shares=False,
+        ),
+        "Other (flow)": Family(
+            ("CogView4Pipeline", "LuminaPipeline", "OvisImagePipeline"), _flow(30, 4.5), _some("Euler"), 32,
+            layout="any", options=AS_ASKED, loras=False, shares=False,
+        ),
     }
 )  # fmt: skip
 """The first row that fits a model is its family."""
@@ -158,6 +196,8 @@ VARIANTS: tuple[Variant, ...] = (
     Variant(
         UNETS, ("turbo",), {}, {"steps": 4, "guidance": 1.0, "sampler": "Euler a", "schedule": "SGM Uniform", "width": 512, "height": 512}
     ),
+    Variant(("HiDream",), ("dev",), {}, {"steps": 28, "guidance": 1.0}),
+    Variant(("HiDream",), ("fast",), {}, {"steps": 16, "guidance": 1.0}),
     Variant(("Stable Diffusion 3",), ("turbo",), {}, {"steps": 4, "guidance": 1.0}),
     Variant(("Z-Image",), ("turbo",), {}, {"steps": 9, "guidance": 1.0}),
 )
@@ -196,7 +236,10 @@ def suits(request: Resolved, name: str) -> None:
             near = max(family.multiple, round(pixels / family.multiple) * family.multiple)
             message = f"{field.capitalize()} must be a multiple of {family.multiple} for {name} models; try {near}."
             raise InvalidRequest(message, field)
-    if request.negative.strip() and not family.negative:
+    if family.area and request.width * request.height > family.area:
+        side = int(family.area**0.5)
+        raise InvalidRequest(f"{name} models make at most as many pixels as {side} x {side} has. Lower width or height.", "width")
+    if request.negative_text.strip() and not family.negative:
         raise InvalidRequest(f"{name} models take no negative prompt. Leave it empty.", "negative")
     if request.guidance != 1 and not family.guidance:
         raise InvalidRequest(f"{name} models have no guidance: it was trained into them. Set it to 1.", "guidance")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from webui.engine.families import FAMILIES, File
-from webui.engine.tensors import FLOATS, Header, header
+from webui.engine.tensors import FLOATS, Header, header, regular
 from webui.errors import ModelError
 
 DATA = Path(__file__).parent / "data"
@@ -30,6 +30,14 @@ OTHERS: tuple[tuple[str, str], ...] = (
     ),
     (r"(down_blocks|up_blocks|mid_block|time_embedding)\.", "It is a U-Net alone, without text encoder and autoencoder."),
 )
+
+
+SPOKEN = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon", "eps": "epsilon"}
+"""A model's notes -> the scheduler's word."""
+
+PARAMETERIZATION = re.compile(r"""^\s*parameterization:\s*["']?v["']?\s*$""", re.MULTILINE)
+
+YAML_LIMIT = 1 << 20
 
 
 class Checkpoint(NamedTuple):
@@ -59,7 +67,7 @@ def recognised(path: Path, found: Header) -> Checkpoint:
     """
     for name, family in FAMILIES.items():
         if family.file and _fits(found, family.file):
-            return _checkpoint(found, name, family.file)
+            return _checkpoint(path, found, name, family.file)
     for key in found.tensors:
         for pattern, sentence in OTHERS:
             if re.match(pattern, key):
@@ -73,7 +81,25 @@ def _fits(found: Header, file: File) -> bool:
     return tensor is not None and len(tensor.shape) > 1 and tensor.shape[-1] == file.width
 
 
-def _checkpoint(found: Header, name: str, file: File) -> Checkpoint:
+def _prediction(path: Path, found: Header) -> str | None:
+    """What the model predicts, as the file says it: by a tensor of that name, in its notes (ModelSpec), or in the .yaml beside it, which
+    is how the makers of Stable Diffusion and A1111 tell it. `None` where nothing says it."""
+    if "v_pred" in found.tensors:
+        return "v_prediction"
+    noted = found.metadata.get("modelspec.prediction_type", "")
+    if noted in SPOKEN:
+        return SPOKEN[noted]
+    beside = path.with_suffix(".yaml")
+    try:
+        if regular(beside).st_size > YAML_LIMIT:
+            return None
+        words = beside.read_text(encoding="utf-8", errors="replace")
+    except (ModelError, OSError):
+        return None
+    return "v_prediction" if PARAMETERIZATION.search(words) else "epsilon" if "params:" in words else None
+
+
+def _checkpoint(path: Path, found: Header, name: str, file: File) -> Checkpoint:
     parameters = {
         part: sum(math.prod(tensor.shape) for key, tensor in found.tensors.items() if key.startswith(prefix))
         for part, prefix in file.parts.items()
@@ -86,7 +112,7 @@ def _checkpoint(found: Header, name: str, file: File) -> Checkpoint:
         raise ModelError(f"It is {name} for inpainting or editing, which needs a picture to start from.", "model")
     if not any(tensor.dtype in FLOATS for tensor in found.tensors.values()):
         raise ModelError("Its weights are of a type that this version does not compute with.", "model")
-    scheduler: dict[str, Any] = {"prediction_type": "v_prediction"} if "v_pred" in found.tensors else {}
+    scheduler: dict[str, Any] = {} if (said := _prediction(path, found)) is None else {"prediction_type": said}
     if "ztsnr" in found.tensors:
         scheduler |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     return Checkpoint(name, parameters, found.bytes, scheduler)

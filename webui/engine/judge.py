@@ -1,10 +1,10 @@
-"""Whether a model can make what is asked for: its family, and the LoRAs of the prompt. Knows nothing of torch."""
+"""Whether a model can make what is asked for: its family, the LoRAs and the embeddings of the prompts. Knows nothing of torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from webui.engine import loras
+from webui.engine import embeddings, loras
 from webui.engine.catalogue import Model
 from webui.engine.families import suits
 from webui.request import Resolved
@@ -18,3 +18,5 @@ def judge(request: Resolved, model: Model, models: Mapping[str, Model]) -> None:
     """
     suits(request, model.family)
     loras.check(request, models, model.family)
+    texts = {"prompt": loras.tags(request.text)[0], "negative": request.negative_text}
+    embeddings.check(texts, model, models)

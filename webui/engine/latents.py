@@ -31,5 +31,18 @@ def _flux2(pipe: Any, x0: Tensor, width: int, height: int) -> Tensor:
     return unpacked
 
 
-LAYOUTS: Mapping[Layout, Callable[[Any, Tensor, int, int], Tensor]] = {"plain": _plain, "packed": _packed, "flux2": _flux2}
+def _any(pipe: Any, x0: Tensor, width: int, height: int) -> Tensor | None:
+    """By what they look like: nobody has looked at the pipeline. Where they look like nothing, there is nothing to see on the way."""
+    channels = getattr(pipe.vae.config, "latent_channels", None)
+    if x0.ndim == 3 and hasattr(pipe, "_unpack_latents"):
+        x0 = _packed(pipe, x0, width, height)
+    return x0 if x0.ndim == 4 and x0.shape[1] == channels else None
+
+
+LAYOUTS: Mapping[Layout, Callable[[Any, Tensor, int, int], Tensor | None]] = {
+    "plain": _plain,
+    "packed": _packed,
+    "flux2": _flux2,
+    "any": _any,
+}
 """Each takes the pipeline, x0 as it lies in a step, and the picture's width and height in pixels."""

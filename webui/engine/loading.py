@@ -23,7 +23,7 @@ from webui.engine.placement import IN_LAYERS, Placement
 from webui.engine.preview import Preview
 from webui.engine.safety import UNUSED, inspect
 from webui.engine.single import open_file
-from webui.engine.texts import TEXTS, Prompts
+from webui.engine.texts import TEXTS, Prompts, Spoken
 from webui.errors import ModelError
 from webui.settings import Wishes
 
@@ -31,7 +31,7 @@ KEPT = 4
 """Most models in memory at once; fewer where they do not fit."""
 
 SETS = 8
-"""Sets of LoRAs whose encoded prompts are kept."""
+"""Sets of LoRAs and embeddings whose encoded prompts are kept."""
 
 
 PATIENCE = 20.0
@@ -67,13 +67,19 @@ class Loaded:
         """The part that every step calls."""
         return self.pipe.unet if hasattr(self.pipe, "unet") else self.pipe.transformer
 
-    def prompts(self, loras: Set = ()) -> Prompts:
-        """What encodes with these LoRAs in the encoders, and remembers what it has encoded."""
-        self._prompts.setdefault(loras, TEXTS[self.family.texts](self.pipe))
-        self._prompts.move_to_end(loras)
+    def prompts(self, loras: Set = (), embeddings: Spoken = ()) -> Prompts:
+        """What encodes with these LoRAs in the encoders and these embeddings as words, and remembers what it has encoded.
+
+        Raises:
+            InvalidRequest, ModelError: an embedding is for other models, or is damaged.
+        """
+        key = (loras, embeddings)
+        if key not in self._prompts:
+            self._prompts[key] = TEXTS[self.family.texts](self.pipe, embeddings, self.family.options.get("max_sequence_length", 0))
+        self._prompts.move_to_end(key)
         while len(self._prompts) > SETS:
             self._prompts.popitem(last=False)
-        return self._prompts[loras]
+        return self._prompts[key]
 
 
 class Loader:
@@ -184,7 +190,19 @@ def _open(model: Model, dtype: torch.dtype) -> Any:
 def _open_folder(path: Path, dtype: torch.dtype) -> Any:
     folder = inspect(path, PIPELINES)
     kind = getattr(diffusers, folder.pipeline)
-    return kind.from_pretrained(path, dtype=dtype, variant=folder.variant, local_files_only=True, use_safetensors=True, **_without(kind))
+    given = {"dtype": dtype, "variant": folder.variant, "local_files_only": True, "use_safetensors": True}
+    apart = {part: _part(path / part, *where, dtype) for part, where in folder.apart.items()}
+    replaced = {part: value for part, value in apart.items() if part in folder.configs[""]}
+    pipe = kind.from_pretrained(path, **given, **_without(kind), **apart | dict.fromkeys(replaced))
+    pipe.register_modules(**replaced)
+    return pipe
+
+
+def _part(folder: Path, library: str, kind: str, dtype: torch.dtype) -> Any:
+    """One part of a pipeline, loaded by itself."""
+    assert library == "transformers"
+    given = {} if "Tokenizer" in kind else {"dtype": dtype, "use_safetensors": True}
+    return getattr(transformers, kind).from_pretrained(folder, local_files_only=True, **given)
 
 
 def _without(kind: Any) -> dict[str, Any]:

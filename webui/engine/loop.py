@@ -34,6 +34,9 @@ from webui.errors import ModelError
 PATIENCE = 0.1
 """Seconds of tasks in a round without forwards; a task that is begun is finished."""
 
+SECOND = ("encoder_hidden_states_llama3",)
+"""Arguments whose rows are their second dimension."""
+
 TIMES = ("timestep", "timesteps", "guidance")
 """Arguments that are one number for all rows, or one per row; sent per row, so that jobs at different steps share a forward."""
 
@@ -47,6 +50,8 @@ class Setting(NamedTuple):
 
     key: Any = None
     apply: Callable[[], None] = lambda: None
+    alone: bool = False
+    """Whether a call goes to the module as it is, and never together with another."""
 
 
 AS_IT_IS = Setting()
@@ -62,11 +67,13 @@ class Call:
         self.rowed: dict[tuple[str, ...], Any] = {}
         self.shared: dict[tuple[str, ...], Any] = {}
         for name, value in _flat(arguments):
-            if name[-1] in TIMES:
+            if name[-1] in SECOND:
+                value = value.transpose(0, 1)
+            if name[-1] in TIMES and not setting.alone:
                 value = torch.as_tensor(value, dtype=torch.float32).reshape(-1).expand(self.rows)
             per_row = (isinstance(value, list) or (torch.is_tensor(value) and value.ndim > 0)) and len(value) == self.rows
             (self.rowed if per_row else self.shared)[name] = value
-        self.key = (id(module), setting.key, _shapes(self.rowed), _contents(self.shared))
+        self.key = id(self) if setting.alone else (id(module), setting.key, _shapes(self.rowed), _contents(self.shared))
         """Calls of one key can share a forward."""
 
 
@@ -319,6 +326,9 @@ def _forward(calls: list[Call]) -> Sequence[Any]:
         arguments[name] = (
             parts[0] if len(parts) == 1 else torch.cat(parts) if torch.is_tensor(parts[0]) else [x for part in parts for x in part]
         )
+    for name in arguments:
+        if name[-1] in SECOND:
+            arguments[name] = arguments[name].transpose(0, 1)
     calls[0].setting.apply()
     out = calls[0].module(**_nested(arguments), return_dict=False)[0]
     if torch.is_tensor(out):

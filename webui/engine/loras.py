@@ -58,9 +58,23 @@ def check(request: Resolved, models: Mapping[str, Model], family: str) -> None:
     Raises:
         InvalidRequest: as `tags` and `known`; or one is named in the negative prompt.
     """
-    if TAG.search(request.negative):
+    if TAG.search(request.negative_text):
         raise InvalidRequest("LoRAs belong into the prompt, not into the negative prompt. Move <lora:...> there.", "negative")
-    known(models, tags(request.prompt)[1], family)
+    known(models, tags(request.text)[1], family)
+
+
+def fitting(models: Mapping[str, Model], family: str) -> dict[str, Model]:
+    """The LoRAs that models of this family take, by the shortest name that a prompt can call each of them."""
+    loras = {path: model for path, model in models.items() if model.kind == "lora"}
+    meant: dict[str, str] = {}
+    for path in loras:
+        for short in _called(path):
+            meant.setdefault(short, path)
+    found = {}
+    for path, model in loras.items():
+        if FAMILIES[family].loras and model.family in ("", family):
+            found[min((short for short in _called(path) if meant[short] == path), key=len)] = model
+    return dict(sorted(found.items(), key=lambda pair: pair[0].lower()))
 
 
 def known(models: Mapping[str, Model], loras: tuple[Lora, ...], family: str) -> dict[str, Model]:

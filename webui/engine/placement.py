@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import torch
-from diffusers.hooks import apply_group_offloading
+from diffusers.hooks.group_offloading import apply_group_offloading
 from torch import Tensor
 
 from webui.engine.catalogue import Model

@@ -1,5 +1,15 @@
 """Prompt weights: A1111's grammar and compel's, in one linear pass. Knows nothing of torch, so that the page may count tokens.
 
+Both are accepted, also in one prompt. Where they conflict:
+
+- Round brackets alone, `(x)`, weigh 1.1, as with A1111; with compel they only hold together. With a number or signs behind them, as in
+  `(x)1.3` and `(x)++`, they weigh that and no 1.1 besides, as with compel.
+- A number goes with the bracket before it where no blank is between: `(x)1.3` is a weight, `(x) 1.3` is not.
+- `x+` and `x-` weigh where a sign ends a word. `well-known` and `1 + 1` are text.
+- Square brackets are A1111's `[x]`; its `[from:to:when]` and `[a|b]`, which change with the steps, are read as weighted text.
+- A colon weight is A1111's alone, and round brackets' alone. Weights of 0 and less are 0: compel knows none below.
+- A whole prompt of the form `("x", "y").and()` or `.blend(0.7, 0.3)` is compel's (`mixed.py`); `BREAK` is A1111's word for the former.
+
 | written | weight |
 |---|---|
 | `(x)` | 1.1 |
@@ -18,6 +28,8 @@ import math
 import re
 from itertools import groupby
 from typing import NamedTuple
+
+from webui.engine.mixed import mixed
 
 MOST = 5.0
 """Weights are kept between 0 and this: far beyond what an encoder makes sense of."""
@@ -72,9 +84,14 @@ def parse(text: str) -> tuple[tuple[Segment, ...], ...]:
     return tuple(tuple(_merged(window)) for window in windows)
 
 
+def parse_all(text: str) -> list[Segment]:
+    """All segments of a prompt, those of all its texts where it is a mixture of several."""
+    return [segment for part, _ in mixed(text).parts for window in parse(part) for segment in window]
+
+
 def plain(text: str) -> str:
     """The prompt without its weights: what is tokenised."""
-    return " ".join(segment.text for window in parse(text) for segment in window)
+    return " ".join(segment.text for segment in parse_all(text))
 
 
 def _pieces(text: str) -> list[_Piece]:

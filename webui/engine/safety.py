@@ -32,23 +32,27 @@ DENOISERS = (
     "AuraFlowTransformer2DModel", "ChromaTransformer2DModel", "Flux2Transformer2DModel", "FluxTransformer2DModel",
     "HiDreamImageTransformer2DModel", "Lumina2Transformer2DModel", "PixArtTransformer2DModel", "QwenImageTransformer2DModel",
     "SD3Transformer2DModel", "SanaTransformer2DModel", "UNet2DConditionModel", "ZImageTransformer2DModel",
+    "CogView4Transformer2DModel", "HunyuanDiT2DModel", "LuminaNextDiT2DModel", "OvisImageTransformer2DModel",
 )  # fmt: skip
 AUTOENCODERS = ("AutoencoderDC", "AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderKLQwenImage", "AutoencoderTiny")
 ENCODERS = (
     "CLIPTextModel", "CLIPTextModelWithProjection", "CLIPVisionModelWithProjection", "Gemma2ForCausalLM", "Gemma2Model", "LlamaForCausalLM",
     "Mistral3ForConditionalGeneration", "Qwen2_5_VLForConditionalGeneration", "Qwen3ForCausalLM", "Qwen3Model", "SiglipVisionModel",
-    "T5EncoderModel", "UMT5EncoderModel",
+    "T5EncoderModel", "UMT5EncoderModel", "BertModel", "GemmaForCausalLM", "GemmaModel", "GlmModel",
 )  # fmt: skip
 TOKENIZERS = (
     "CLIPTokenizer", "CLIPTokenizerFast", "GemmaTokenizer", "GemmaTokenizerFast", "LlamaTokenizer", "LlamaTokenizerFast",
     "PixtralProcessor", "PreTrainedTokenizerFast", "Qwen2Tokenizer", "Qwen2TokenizerFast", "T5Tokenizer", "T5TokenizerFast",
-    "TokenizersBackend",
+    "TokenizersBackend", "BertTokenizer", "BertTokenizerFast",
 )  # fmt: skip
+GLM = "ChatGLMModel"
+"""Of Kolors, in diffusers."""
 PROCESSORS = ("CLIPFeatureExtractor", "CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "SiglipImageProcessor")
 
 ALLOWED: Mapping[str, frozenset[str]] = {
     "diffusers": frozenset((*SCHEDULERS, *DENOISERS, *AUTOENCODERS)),
     "transformers": frozenset((*ENCODERS, *TOKENIZERS, *PROCESSORS)),
+    "kolors": frozenset((GLM, "ChatGLMTokenizer")),
     # The old safety checker: named by many folders, never loaded.
     "stable_diffusion": frozenset(("StableDiffusionSafetyChecker",)),
 }
@@ -59,6 +63,23 @@ UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 
 VARIANT = "fp16"
 """Weights under this suffix are taken where there are none without."""
+
+
+INSTEAD = {"PixtralProcessor": "AutoTokenizer"}
+"""It reads pictures too, for which it wants a library more; for text it is its tokenizer."""
+
+LLAMA = {"text_encoder_4": ("transformers", "LlamaForCausalLM"), "tokenizer_4": ("transformers", "PreTrainedTokenizerFast")}
+
+BESIDE: Mapping[str, Mapping[str, tuple[str, str]]] = {"HiDreamImagePipeline": LLAMA}
+"""Pipeline -> parts that its makers do not ship with it; they lie in folders of these names all the same."""
+
+NEEDS: Mapping[str, str] = {
+    "HiDreamImagePipeline": (
+        "HiDream reads prompts with Llama 3.1 8B Instruct too, which does not come with it. Download meta-llama/Llama-3.1-8B-Instruct, "
+        "and put its config.json and .safetensors files into the folder text_encoder_4 of this model, its tokenizer into tokenizer_4."
+    ),
+}
+"""Pipeline -> what to do where they are missing."""
 
 
 class Folder(NamedTuple):
@@ -74,6 +95,8 @@ class Folder(NamedTuple):
     """Of all weights that would be loaded."""
     variant: str | None
     """What `from_pretrained` must be told to find the weights."""
+    apart: Mapping[str, tuple[str, str]]
+    """Parts that the pipeline's own loader does not find or cannot open -> library and class."""
 
 
 def inspect(path: Path, pipelines: tuple[str, ...]) -> Folder:
@@ -90,13 +113,20 @@ def inspect(path: Path, pipelines: tuple[str, ...]) -> Folder:
     configs: dict[str, Mapping[str, Any]] = {"": index}
     parameters: dict[str, int] = {}
     size, variant = 0, None
-    for part, name in _parts(index):
+    beside = BESIDE.get(kind, {})
+    missing = [part for part in beside if part not in index]
+    if any(not (path / part).is_dir() for part in missing):
+        raise ModelError(NEEDS[kind], "model")
+    apart = {part: beside[part] for part in missing}
+    for part, library, name in _parts({**index, **{part: list(beside[part]) for part in missing}}):
+        if name in INSTEAD:
+            apart[part] = (library, INSTEAD[name])
         folder = path / part
         if not folder.is_dir():
             raise ModelError(f"Its folder {part} is missing. Download the model again, whole.", "model")
         _no_code(folder)
         configs[part] = _configs(folder)
-        if name in DENOISERS or name in AUTOENCODERS or name in ENCODERS:
+        if name in (*DENOISERS, *AUTOENCODERS, *ENCODERS, GLM):
             files, found = weights(folder)
             variant = variant or found
             headers = [header(file) for file in files]
@@ -104,7 +134,7 @@ def inspect(path: Path, pipelines: tuple[str, ...]) -> Folder:
                 raise ModelError(f"The weights in {part} are of a type that this version does not compute with.", "model")
             parameters[part] = sum(one.parameters for one in headers)
             size += sum(one.bytes for one in headers)
-    return Folder(kind, configs, parameters, size, variant)
+    return Folder(kind, configs, parameters, size, variant, apart)
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -125,7 +155,8 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ModelError(f"{file.name} is damaged: it is not a JSON object.", "model")
     if forbidden:
-        raise ModelError(f"{file.name} asks for code of its own to be run ({forbidden}): such models are not opened.", "model")
+        message = f"{file.name} asks for code of its own to be run ({forbidden}): such models are not opened."
+        raise ModelError(f"{message} Remove that entry if you trust the rest.", "model")
     if not isinstance(value.get("_class_name", ""), str):
         raise ModelError(f"{file.name} asks for code of its own to be run (_class_name is a list): such models are not opened.", "model")
     return value
@@ -142,8 +173,8 @@ def _keys(value: Any) -> Iterator[str]:
             yield from _keys(inner)
 
 
-def _parts(index: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Name and class of each part that would be loaded."""
+def _parts(index: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Name, library and class of each part that would be loaded."""
     for part, value in index.items():
         if part.startswith("_") or not isinstance(value, list) or value == [None, None]:
             continue
@@ -153,7 +184,7 @@ def _parts(index: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if not part.isidentifier():
             raise ModelError(f"Its model_index.json names a part {part[:40]!r}, which is no name of a folder.", "model")
         if part not in UNUSED:
-            yield part, kind
+            yield part, library, kind
 
 
 def _no_code(folder: Path) -> None:

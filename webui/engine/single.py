@@ -8,10 +8,11 @@ from typing import Any
 
 import diffusers
 import torch
+from safetensors import safe_open
 from transformers import CLIPTokenizer
 
 from webui.engine import clip
-from webui.engine.families import FAMILIES
+from webui.engine.families import FAMILIES, File
 from webui.engine.files import DATA, recognise
 
 
@@ -27,12 +28,23 @@ def open_file(path: Path, dtype: torch.dtype, without: dict[str, Any]) -> Any:
     folder = DATA / family.file.folder
     index = json.loads((folder / "model_index.json").read_text())
     config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
-    scheduler = getattr(diffusers, config["_class_name"]).from_config(config | found.scheduler)
+    scheduler = getattr(diffusers, config["_class_name"]).from_config(config | _measured(path, family.file) | found.scheduler)
     words = {part: tokenizer(second=part == "tokenizer_2") for part in index if part.startswith("tokenizer")}
     kind = getattr(diffusers, family.pipelines[0])
     return kind.from_single_file(
         str(path), config=str(folder), local_files_only=True, torch_dtype=dtype, scheduler=scheduler, **words, **without
     )
+
+
+def _measured(path: Path, file: File) -> dict[str, Any]:
+    """What the model predicts, by its weights, where they tell it."""
+    if file.spread is None:
+        return {}
+    key, least = file.spread
+    with safe_open(path, "pt") as weights:
+        if key not in weights.keys():  # noqa: SIM118 - it is no mapping
+            return {}
+        return {"prediction_type": "v_prediction" if weights.get_tensor(key).float().std(correction=0) > least else "epsilon"}
 
 
 def tokenizer(*, second: bool = False) -> CLIPTokenizer:

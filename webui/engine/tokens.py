@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +12,14 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from webui.engine import clip
 from webui.engine.catalogue import Model
+from webui.engine.embeddings import Embedding, Names, spoken
+from webui.engine.families import CLIPS, FAMILIES
 from webui.engine.loras import TAG
-from webui.engine.prompt import plain
+from webui.engine.mixed import mixed
+from webui.engine.prompt import Segment, parse, plain
 from webui.errors import ModelError
+
+log = logging.getLogger(__name__)
 
 CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 """How CLIP's tokenizer cuts text before it merges bytes (Radford et al. 2021)."""
@@ -20,38 +27,133 @@ CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 OPTIONS = {"unk_token": clip.END, "end_of_word_suffix": clip.LAST}
 
 
-class Tokens(NamedTuple):
-    """`window` tokens fit into one window of the text encoder; a longer prompt takes several windows."""
+KINDS = {"clip": "CLIP", "t5": "T5", "umt5": "T5", "gemma": "Gemma", "qwen": "Qwen", "llama": "Llama"}
+"""How a text encoder's type begins in its configuration, and what people call it."""
 
+USUAL = 512
+"""Tokens that encoders other than CLIP are given, where the family does not say."""
+
+
+class Count(NamedTuple):
+    """Tokens for one text encoder. `window` of them fit into one of its windows; a longer prompt takes several, or is cut."""
+
+    encoder: str
     total: int
     window: int
+    windows: int
+
+
+class Tokens(NamedTuple):
+    """Tokens for all of a model's text encoders; `total`, `window` and `windows` are those of the one that has the most."""
+
+    counts: tuple[Count, ...]
+    cut: bool = False
+    """Whether what is beyond the window is not read."""
+    sample: bool = False
+    """Whether another seed may draw another prompt."""
+    problem: str = ""
+    """Why the prompt cannot be drawn as it stands, in a sentence; then it is counted as it was typed."""
+
+    @property
+    def most(self) -> Count:
+        """The count that is shown where there is room for one."""
+        return max(self.counts, key=lambda count: (count.total, count.windows))
+
+    @property
+    def total(self) -> int:
+        """Tokens."""
+        return self.most.total
+
+    @property
+    def window(self) -> int:
+        """Tokens of one window."""
+        return self.most.window
 
     @property
     def windows(self) -> int:
         """How many windows the prompt takes, at least 1."""
-        return max(1, -(-self.total // self.window))
+        return self.most.windows
+
+
+class _Encoder(NamedTuple):
+    name: str
+    tokenizer: Tokenizer
+    window: int
+
+    def counted(self, text: str, embeddings: Mapping[str, Embedding], *, whole: bool) -> Count:
+        if whole:
+            total = self._length(plain(text))
+            return Count(self.name, total, self.window, max(1, -(-total // self.window)))
+        found = mixed(text)
+        parts = [[self._of(window, embeddings) for window in parse(part)] for part, _ in found.parts]
+        windows = [sum(max(1, -(-tokens // self.window)) for tokens in part) for part in parts]
+        together = max if found.kind == "blend" else sum
+        return Count(self.name, together(map(sum, parts)), self.window, together(windows))
+
+    def _of(self, window: Sequence[Segment], embeddings: Mapping[str, Embedding]) -> int:
+        pieces, vectors, known = [], 0, Names(embeddings)
+        for text in (segment.text for segment in window):
+            begun = 0
+            for span in known.spans(text):
+                pieces.append(text[begun : span.start])
+                vectors += embeddings[span.name].vectors
+                begun = span.end
+            pieces.append(text[begun:])
+        return self._length(" ".join(pieces)) + vectors
+
+    def _length(self, text: str) -> int:
+        return len(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 class TokenCounter:
     """Counts with the tokenizers of the models it has met."""
 
     def __init__(self) -> None:
-        self._loaded: dict[Path, tuple[Tokenizer, int]] = {}
+        self._loaded: dict[Path, tuple[_Encoder, ...]] = {}
 
-    def count(self, model: Model, prompt: str) -> Tokens:
-        """Tokens of the prompt, its weights not counted.
+    def count(self, model: Model, prompt: str, models: Mapping[str, Model] | None = None) -> Tokens:
+        """Tokens of the prompt, its weights not counted; an embedding among the `models` counts as many as it has vectors.
 
         Raises:
-            ModelError: the model's tokenizer or text encoder cannot be read.
+            ModelError: the model's tokenizer or text encoder cannot be read, or an embedding is damaged.
+            InvalidRequest: the prompt names too many embeddings.
         """
         if model.path not in self._loaded:
             try:
-                single = model.path.is_file()
-                self._loaded[model.path] = _clips() if single else (_tokenizer(model.path / "tokenizer"), _window(model.path))
+                self._loaded[model.path] = _encoders(model)
             except Exception as error:
                 raise ModelError(f"The tokenizer of {model.name} cannot be read.", "model") from error
-        tokenizer, window = self._loaded[model.path]
-        return Tokens(len(tokenizer.encode(plain(TAG.sub("", prompt)), add_special_tokens=False).ids), window)
+        own = bool(model.family) and FAMILIES[model.family].texts not in CLIPS
+        text = TAG.sub("", prompt)
+        embeddings = {} if own or not models else {one.name.lower(): one for one in spoken((text,), models, model.family)}
+        return Tokens(tuple(one.counted(text, embeddings, whole=own) for one in self._loaded[model.path]), cut=own)
+
+
+def _encoders(model: Model) -> tuple[_Encoder, ...]:
+    if model.path.is_file():
+        tokenizer, window = _clips()
+        two = model.family and FAMILIES[model.family].texts == "two CLIPs"
+        return tuple(_Encoder(name, tokenizer, window) for name in (("CLIP L", "CLIP G") if two else ("CLIP",)))
+    found = [_encoder(model, "")]
+    for end in ("_2", "_3"):
+        try:
+            found.append(_encoder(model, end))
+        except Exception:  # noqa: BLE001 - the tokenizers library has no other; many come without a file that it reads, and the first counts
+            log.debug("no tokenizer%s of %s is counted with", end, model.name)
+    return tuple(found)
+
+
+def _encoder(model: Model, end: str) -> _Encoder:
+    config = json.loads((model.path / f"text_encoder{end}" / "config.json").read_text())
+    kind = str(config.get("model_type", "clip"))
+    name = next((name for start, name in KINDS.items() if kind.startswith(start)), "text encoder")
+    if name == "CLIP":
+        window = int(config.get("max_position_embeddings", clip.WINDOW)) - 2  # without the marks of start and end
+    else:
+        window = int(FAMILIES[model.family].options.get("max_sequence_length", USUAL)) - 1 if model.family else USUAL
+    if name == "CLIP" and model.family and FAMILIES[model.family].texts.startswith("two CLIPs"):
+        name = {"": "CLIP L", "_2": "CLIP G"}[end]
+    return _Encoder(name, _tokenizer(model.path / f"tokenizer{end}"), window)
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
@@ -82,8 +184,3 @@ def _clip(pieces: models.BPE) -> Tokenizer:
     )
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
-
-
-def _window(folder: Path) -> int:
-    """Tokens of the text encoder's window without the two that mark start and end."""
-    return int(json.loads((folder / "text_encoder" / "config.json").read_text()).get("max_position_embeddings", 77)) - 2

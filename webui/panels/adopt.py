@@ -1,27 +1,58 @@
-"""A change of model: what still shows the old model's defaults shows the new one's; what somebody has set stays."""
+"""A change of model: what still shows the old model's defaults shows the new one's; what somebody has set stays, as far as it can."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
+from webui.engine.catalogue import Model
+from webui.panels.offered import Offered
 from webui.panels.part import whole
-from webui.panels.parts.sampling import offer
+from webui.panels.remember import AT_ONCE
 from webui.request import Defaults
 from webui.studio import Studio
 
+ADOPTED = (*Defaults.model_fields, "negative")
+"""The controls that another model changes."""
 
-def defaults_of(studio: Studio, name: str) -> Defaults:
+
+def chosen(studio: Studio, name: Any) -> Model:
+    """The model of that name; the default model where it is gone."""
+    return studio.models().get(name if isinstance(name, str) else "") or studio.default_model()
+
+
+def defaults_of(studio: Studio, name: Any) -> Defaults:
     """The defaults of a model; the default model's where it is gone."""
-    return studio.models().get(name, studio.default_model()).defaults
+    return chosen(studio, name).defaults
 
 
-def adopted(before: Defaults, after: Defaults, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Request field -> what its control shows now. `values` is what the controls showed, by field."""
+def adopted(before: Defaults, after: Model, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Control -> what it shows now. `values` is what the controls showed."""
     kept = {name: values[name] for name in Defaults.model_fields if whole(values[name]) != getattr(before, name)}
-    shown = {name: kept.get(name, getattr(after, name)) for name in Defaults.model_fields}
-    updates: dict[str, Any] = {name: gr.skip() if name in kept else shown[name] for name in shown}
-    # Another sampler may not take the schedule that was kept.
-    return updates | {"schedule": offer(shown["sampler"], shown["schedule"])}
+    shown = {name: kept.get(name, getattr(after.defaults, name)) for name in Defaults.model_fields}
+    faces = Offered.by([after]).faces(shown)
+    return {
+        name: gr.update(**({} if name in kept or name not in shown else {"value": shown[name]}) | faces.get(name, {})) for name in ADOPTED
+    }
+
+
+def shown_with(offered: Offered, before: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str, Any]:
+    """What controls show, with their faces. `shown` holds values and updates, `before` what is there where it holds no value."""
+    values = {**before} | {name: value for name, value in shown.items() if not isinstance(value, dict)}
+    given = {name: {"value": values[name]} for name in ADOPTED if name in shown and not isinstance(shown[name], dict)}
+    faces = offered.faces(values)
+    return {**shown} | {name: gr.update(**given.get(name, {}) | faces.get(name, {})) for name in ADOPTED if name in shown}
+
+
+def schedules(controls: Mapping[str, Component], offered: Callable[[Mapping[str, Any]], Offered]) -> None:
+    """Another sampler takes other schedules. `offered` says from what the controls hold what can be set."""
+
+    def offer(*values: Any) -> Any:
+        shown = dict(zip(controls, values, strict=True))
+        return gr.update(**offered(shown).schedule(shown["sampler"], shown["schedule"]))
+
+    # As the browser sends them: Gradio checks a choice against lists that it forgets when the studio is started again.
+    controls["sampler"].input(offer, list(controls.values()), controls["schedule"], **AT_ONCE)  # type: ignore[attr-defined]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
-from webui.comparison import Comparison
+from webui.comparison import LINES, Comparison
 from webui.panels import follow
-from webui.panels.adopt import adopted, defaults_of
+from webui.panels.adopt import ADOPTED, adopted, chosen, defaults_of, schedules, shown_with
 from webui.panels.asking import person
 from webui.panels.follow import Ticket
+from webui.panels.loras import loras
+from webui.panels.offered import Offered
 from webui.panels.part import Part
-from webui.panels.parts.axis import NOTHING, Varying, axis, faces, first
+from webui.panels.parts.axis import NOTHING, Varying, axis, faces, first, left
 from webui.panels.parts.model import model
 from webui.panels.parts.prompt import negative, prompt
 from webui.panels.parts.sampling import sampling
@@ -24,13 +27,16 @@ from webui.panels.parts.seed import seed
 from webui.panels.parts.size import size
 from webui.panels.remember import AT_ONCE, QUIET, fields, known, remember, restored
 from webui.panels.renewed import renews
+from webui.panels.styling import known_styles, styling
 from webui.people import Person
-from webui.request import Defaults, Request, help_text
+from webui.request import Request, help_text
 from webui.studio import Studio
 
 PREFIX = "compare-"
 """Begins the ids of this tab, as Create has controls of the same names."""
 
+
+AXES = ("columns", "rows")
 
 SIZE = '<div id="compare-size" role="status"></div>'
 QUESTION = """<div id="compare-question" role="alertdialog" aria-label="A large job" hidden><p></p>
@@ -43,12 +49,15 @@ MARKUP = Path(__file__).parent / "markup"
 
 def compare(studio: Studio) -> None:
     """Lay out the tab and wire it."""
-    chosen, models = studio.default_model(), studio.models()
+    usual, models = studio.default_model(), studio.models()
+    offered = Offered.by([usual])
     with gr.Row(elem_id="compare", elem_classes="studio"):
         with gr.Column(elem_classes="compose"):
-            words = prompt(chosen.ideas[0] if chosen.ideas else "", PREFIX)
+            words = prompt(usual.ideas[0] if usual.ideas else "", PREFIX)
             gr.HTML('<div id="compare-tokens" class="tokens"></div>', padding=False)
-            axes = [axis("columns", "Compare", models, "steps", PREFIX), axis("rows", "and", models, NOTHING, PREFIX)]
+            chosen_styles = styling(studio, PREFIX)
+            loras(PREFIX)
+            axes = [axis("columns", "Compare", models, offered, "steps", PREFIX), axis("rows", "and", models, offered, NOTHING, PREFIX)]
             gr.HTML(SIZE, padding=False)
             with gr.Row(elem_classes="actions"):
                 generate = gr.Button("Generate", variant="primary", elem_id="compare-generate")
@@ -63,23 +72,32 @@ def compare(studio: Studio) -> None:
         with gr.Column(elem_classes="settings"):
             parts = [
                 words,
-                negative(PREFIX),
-                size(chosen.defaults, PREFIX),
-                sampling(chosen.defaults, PREFIX),
+                chosen_styles,
+                negative(PREFIX, there=offered.negative),
+                size(offered, PREFIX),
+                sampling(offered, PREFIX),
                 seed(PREFIX),
-                model(models, chosen.name, PREFIX),
+                model(models, usual.name, PREFIX),
             ]
     controls = {name: control for part in parts for name, control in part.components.items()}
     controls |= {name: control for one in axes for name, control in one.components.items()}
     _press(studio, parts, axes, controls, generate)
     _vary(studio, axes, controls)
-    applied = gr.Textbox(chosen.name, visible=False)
+    applied = gr.Textbox(usual.name, visible=False)
     _remember(studio, parts, axes, controls, applied)
     _adopt(studio, controls, applied)
     renews(studio, controls["model"], PREFIX)
+    schedules(controls, partial(_offered, studio))
     # In the browser alone: the pictures are there already.
     pair = _trigger("pair")
     pair.click(None, None, slider, js="() => stepwise.look.pair()", **QUIET)
+
+
+def _offered(studio: Studio, shown: Mapping[str, Any]) -> Offered:
+    """What can be set: by the models that are compared, or else by the one that is chosen."""
+    names = next((shown.get(f"{name}-values") for name in AXES if shown.get(name) == "model"), None)
+    compared = [model for name, model in studio.models().items() if name in names] if isinstance(names, list) else []
+    return Offered.by(compared or [chosen(studio, shown.get("model"))])
 
 
 def _markup(part: str) -> str:
@@ -98,7 +116,7 @@ def _press(studio: Studio, parts: list[Part], axes: list[Varying], controls: Map
     def asked(values: tuple[Any, ...]) -> Comparison:
         shown = dict(zip(controls, values, strict=True))
         varied = [read for one in axes if (read := one.read(shown))]
-        return Comparison.parse({"request": fields(parts, shown), "axes": varied})
+        return Comparison.parse({"request": _offered(studio, shown).without_hidden(fields(parts, shown)), "axes": varied})
 
     def estimate(*values: Any) -> Ticket:
         return follow.ticket(lambda: {"sentence": studio.comparisons.estimate(asked(values)).sentence})
@@ -133,32 +151,49 @@ def _press(studio: Studio, parts: list[Part], axes: list[Varying], controls: Map
 
 
 def _vary(studio: Studio, axes: list[Varying], controls: Mapping[str, Component]) -> None:
-    """Another field brings values of its own."""
+    """Another field brings values of its own; other models, what they have."""
 
-    def begun(field: str, prompt: str, negative: str) -> tuple[Any, Any]:
-        return faces(studio.models(), field, first(studio.models(), field), {"prompt": prompt, "negative": negative}.get(field, ""))
+    def fitted(shown: dict[str, Any]) -> list[Any]:
+        return list(shown_with(_offered(studio, shown), shown, dict.fromkeys(ADOPTED, gr.skip())).values())
 
+    def begun(name: str, *values: Any) -> list[Any]:
+        shown, models = dict(zip(controls, values, strict=True)), studio.models()
+        field = shown[name]
+        offered = _offered(studio, shown | {f"{name}-values": list(models)})
+        begins = first(models, offered, field)
+        lines = shown[field] if field in LINES else ""
+        return [*faces(models, offered, field, begins, lines), *fitted(shown | {f"{name}-values": begins})]
+
+    def varied(*values: Any) -> list[Any]:
+        shown = dict(zip(controls, values, strict=True))
+        return fitted(shown) if "model" in (shown["columns"], shown["rows"]) else [gr.skip()] * len(ADOPTED)
+
+    adopting = [controls[name] for name in ADOPTED]
     for one in axes:
         which, chips, lines = one.components.values()
-        which.input(begun, [which, controls["prompt"], controls["negative"]], [chips, lines], **AT_ONCE)  # type: ignore[attr-defined]
+        which.input(partial(begun, one.name), list(controls.values()), [chips, lines, *adopting], **AT_ONCE)  # type: ignore[attr-defined]
+        chips.input(varied, list(controls.values()), adopting, **AT_ONCE)  # type: ignore[attr-defined]
 
 
 def _remember(studio: Studio, parts: list[Part], axes: list[Varying], controls: Mapping[str, Component], applied: Component) -> None:
     """Settings survive a reload, and come from elsewhere: from Create, from a picture, from an earlier comparison."""
     boxes, sent = list(controls.values()), gr.JSON(visible=False)
 
-    def show(saved: Any) -> list[Any]:
-        saved = known(studio, saved)
-        shown = restored(parts, saved)
+    def show(saved: Any, *values: Any) -> list[Any]:
+        saved, before = known(studio, saved), dict(zip(controls, values, strict=False))
+        offered = _offered(studio, before | saved)
+        shown = known_styles(studio, restored(parts, saved))
+        shown = shown_with(offered, before or studio.default_model().defaults.model_dump(), shown)
         for one in axes:
-            shown |= one.restored(studio.models(), saved)
+            shown |= one.restored(studio.models(), offered, saved)
         return [*shown.values(), saved.get("model", gr.skip())]
 
     arrived = remember("compare", controls, show, [*boxes, applied])
     helps = json.dumps({name: help_text(name) for name in Request.model_fields})
     script = f"(...values) => stepwise.compare.arrive({json.dumps(list(controls))}, values, {helps})"
     arrived.then(None, boxes, None, js=script, **QUIET)
-    _trigger("take").click(show, sent, [*boxes, applied], js="() => stepwise.asking.taken()", **AT_ONCE)
+    taken = "(...values) => [...stepwise.asking.taken(), ...values.slice(1)]"
+    _trigger("take").click(show, [sent, *boxes], [*boxes, applied], js=taken, **AT_ONCE)
 
 
 def _adopt(studio: Studio, controls: Mapping[str, Component], applied: Component) -> None:
@@ -166,8 +201,11 @@ def _adopt(studio: Studio, controls: Mapping[str, Component], applied: Component
 
     def adopt(before: str, *values: Any) -> list[Any]:
         shown = dict(zip(controls, values, strict=True))
-        updates = adopted(defaults_of(studio, before), defaults_of(studio, shown["model"]), shown)
-        return [*updates.values(), shown["model"]]
+        model = chosen(studio, shown["model"])
+        updates = adopted(defaults_of(studio, before), model, shown)
+        offered = _offered(studio, shown)
+        chips = [left(studio.models(), offered, shown[name], shown[f"{name}-values"]) for name in AXES]
+        return [*updates.values(), *chips, model.name]
 
-    outputs = [*(controls[field] for field in Defaults.model_fields), applied]
+    outputs = [*(controls[name] for name in ADOPTED), *(controls[f"{name}-values"] for name in AXES), applied]
     controls["model"].input(adopt, [applied, *controls.values()], outputs, **AT_ONCE)  # type: ignore[attr-defined]

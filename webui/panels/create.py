@@ -11,9 +11,11 @@ import gradio as gr
 from gradio.components import Component
 
 from webui.panels import follow
-from webui.panels.adopt import adopted, defaults_of
+from webui.panels.adopt import ADOPTED, adopted, chosen, defaults_of, schedules, shown_with
 from webui.panels.asking import person
 from webui.panels.ideas import ideas, ideas_of
+from webui.panels.loras import loras
+from webui.panels.offered import Offered
 from webui.panels.opened import copies, link_button, settings
 from webui.panels.part import Part
 from webui.panels.parts.model import model
@@ -23,7 +25,8 @@ from webui.panels.parts.seed import seed
 from webui.panels.parts.size import SHAPES, shaped, size
 from webui.panels.remember import AT_ONCE, QUIET, fields, known, remember, restored
 from webui.panels.renewed import renews, takes
-from webui.request import Defaults, Request, help_text
+from webui.panels.styling import EDIT, keeper, known_styles, styling
+from webui.request import Request, help_text
 from webui.studio import Studio
 
 STAGE = '<div class="stage" data-count="0"><p class="hint">Your picture appears here, and every step on its way.</p></div>'
@@ -36,34 +39,39 @@ STRIP = """<div class="strip" role="listbox" aria-label="Steps" tabindex="0"></d
 
 def create(studio: Studio) -> None:
     """Lay out the tab and wire it."""
-    chosen = studio.default_model()
+    usual = studio.default_model()
+    offered = Offered.by([usual])
     with gr.Row(elem_id="create", elem_classes="studio"):
         with gr.Column(elem_classes="compose"):
-            words = prompt(chosen.ideas[0] if chosen.ideas else "")
-            gr.HTML('<div id="tokens" class="tokens"></div>', padding=False)
+            words = prompt(usual.ideas[0] if usual.ideas else "")
+            gr.HTML(f'<div class="under"><div id="tokens" class="tokens"></div>{EDIT}</div>', padding=False)
+            chosen_styles = styling(studio)
+            keeper(studio, chosen_styles.components["styles"])
+            loras()
             with gr.Row(elem_classes="actions"):
                 generate = gr.Button("Generate", variant="primary", elem_id="generate")
                 gr.Button("Stop", elem_id="stop")
                 compare = gr.Button("Compare", elem_id="to-compare")
-            chips = ideas(chosen, max(len(one.ideas) for one in studio.models().values()), words.components["prompt"])
+            chips = ideas(usual, max(len(one.ideas) for one in studio.models().values()), words.components["prompt"])
         with gr.Column(elem_classes="view"):
             gr.HTML(STAGE, elem_id="preview", padding=False)
             gr.HTML(STATUS, elem_id="status", padding=False)
             gr.HTML(STRIP, elem_id="filmstrip", padding=False)
         with gr.Column(elem_classes="settings"):
-            without = negative()
+            without = negative(there=offered.negative)
             shapes = _shapes()
-            parts = [words, without, size(chosen.defaults), sampling(chosen.defaults), seed(), model(studio.models(), chosen.name)]
+            parts = [words, chosen_styles, without, size(offered), sampling(offered), seed(), model(studio.models(), usual.name)]
             count = gr.Slider(1, follow.COUNT_LIMIT, 1, step=1, label="Pictures", elem_id="count", interactive=True, buttons=[])
             copy = link_button()
     controls = {name: control for part in parts for name, control in part.components.items()} | {"count": count}
-    applied = gr.Textbox(chosen.name, visible=False)
+    applied = gr.Textbox(usual.name, visible=False)
     _press(studio, parts, controls, generate)
     compare.click(None, None, None, js="() => stepwise.asking.take(stepwise.create.settings())", **QUIET)
     _remember(studio, parts, controls, chips, applied)
     copies(copy, controls)
     _adopt(studio, controls, chips, applied)
     renews(studio, controls["model"])
+    schedules(controls, lambda shown: Offered.by([chosen(studio, shown["model"])]))
     for name, button in shapes.items():
         outline = partial(_outline, studio, name)
         button.click(outline, controls["model"], [controls["width"], controls["height"]], **AT_ONCE)
@@ -83,8 +91,11 @@ def _press(studio: Studio, parts: list[Part], controls: Mapping[str, Component],
     """Generate: a ticket from the studio, which the page's script then follows."""
     ticket = gr.JSON(visible=False)
 
+    def read(given: Mapping[str, Any]) -> dict[str, Any]:
+        return Offered.by([chosen(studio, given["model"])]).without_hidden(fields(parts, given))
+
     def press(request: gr.Request, *values: Any) -> tuple[dict[str, Any], Any]:
-        return follow.submit(studio, lambda given: fields(parts, given), dict(zip(controls, values, strict=True)), person(request))
+        return follow.submit(studio, read, dict(zip(controls, values, strict=True)), person(request))
 
     pressed = generate.click(press, list(controls.values()), [ticket, controls["seed"]], **AT_ONCE)
     pressed.success(None, ticket, None, js="(ticket) => stepwise.create.follow(ticket)", **QUIET)
@@ -97,12 +108,13 @@ def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Componen
 
     def arrive(request: gr.Request, saved: Any) -> list[Any]:
         linked, sentence = settings(studio, parts, saved)
-        saved = known(studio, saved)
-        shown = restored(parts, saved) | linked
+        saved, usual = known(studio, saved), studio.default_model().defaults.model_dump()
+        shown = known_styles(studio, restored(parts, saved) | linked)
         count = saved["count"] if type(saved.get("count")) in (int, float) else gr.skip()
-        chosen = linked.get("model", saved.get("model", studio.default_model().name))
+        model = chosen(studio, linked.get("model", saved.get("model")))
+        shown = shown_with(Offered.by([model]), usual, shown)
         ticket = follow.latest(studio, person(request)) | {"told": sentence}
-        return [*shown.values(), count, *ideas_of(studio.models()[chosen], len(chips)), chosen, ticket]
+        return [*shown.values(), count, *ideas_of(model, len(chips)), model.name, ticket]
 
     arrived = remember("create", controls, arrive, [*boxes, *chips, applied, ticket])
     helps = json.dumps({name: help_text(name) for name in Request.model_fields})
@@ -116,10 +128,10 @@ def _adopt(studio: Studio, controls: Mapping[str, Component], chips: list[Compon
 
     def adopt(before: str, *values: Any) -> list[Any]:
         shown = dict(zip(controls, values, strict=True))
-        name = shown["model"]
-        updates = adopted(defaults_of(studio, before), defaults_of(studio, name), shown)
-        return [*(updates[field] for field in updates), *ideas_of(studio.models()[name], len(chips)), name]
+        model = chosen(studio, shown["model"])
+        updates = adopted(defaults_of(studio, before), model, shown)
+        return [*updates.values(), *ideas_of(model, len(chips)), model.name]
 
-    outputs = [*(controls[field] for field in Defaults.model_fields), *chips, applied]
+    outputs = [*(controls[name] for name in ADOPTED), *chips, applied]
     controls["model"].input(adopt, [applied, *controls.values()], outputs, **AT_ONCE)  # type: ignore[attr-defined]
     takes(controls["model"], adopt, [applied, *controls.values()], outputs)

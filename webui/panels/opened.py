@@ -12,7 +12,6 @@ from gradio.components import Component
 from webui.engine.samplers import SAMPLERS
 from webui.errors import InvalidRequest
 from webui.panels.part import Part
-from webui.panels.parts.sampling import offer
 from webui.panels.recipe import opened
 from webui.request import Request
 from webui.studio import Studio
@@ -49,9 +48,10 @@ def settings(studio: Studio, parts: list[Part], saved: Any) -> tuple[dict[str, A
     if request.sampler is not None and request.sampler not in SAMPLERS:
         sentence = f"This studio does not have the sampler {request.sampler}. The other settings of the link are here."
         request = request.model_copy(update={"sampler": None, "schedule": None})
+    if request.model is not None:  # what the link leaves open is the model's to say
+        usual = studio.models()[request.model].defaults.model_dump()
+        request = request.model_copy(update={name: value for name, value in usual.items() if getattr(request, name) is None})
     shown: dict[str, Any] = {}
     for part in parts:
         shown |= {name: value for name, value in part.show(request).items() if value is not None}
-    if request.sampler is not None:
-        shown["schedule"] = offer(request.sampler, request.schedule or "")
     return shown, sentence

@@ -30,9 +30,9 @@ UPLOADS = (60, 600)
 """Every so many seconds files that were uploaded more than so many seconds ago are deleted; all of them when the studio ends. A picture
 whose settings are read is needed for a moment only, and Gradio keeps what it is given for ever."""
 
-STYLES = ("page.css", "compare.css", "models.css", "share.css")
+STYLES = ("page.css", "styles.css", "compare.css", "models.css", "share.css")
 SCRIPTS = (
-    "base.js", "feed.js", "tabs.js", "masthead.js", "queue.js", "keys.js", "form.js", "create.js",
+    "base.js", "feed.js", "tabs.js", "masthead.js", "queue.js", "keys.js", "loras.js", "form.js", "create.js", "styles.js",
     "compare/state.js", "compare/sheet.js", "compare/lens.js", "compare/time.js", "compare/look.js", "compare/curve.js", "compare/shelf.js",
     "compare/asking.js", "compare/compare.js", "compare/hands.js", "models.js", "adding.js", "share.js", "arrive.js",
 )  # fmt: skip

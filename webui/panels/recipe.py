@@ -17,7 +17,7 @@ LONGEST = 100_000
 """Characters; the longest prompts, each sign encoded, fit."""
 
 TEXTS = ("prompt", "negative", "sampler", "schedule", "model")
-"""Fields that are text; the others are numbers."""
+"""Fields that are text; the others are numbers, or in JSON."""
 
 DAMAGED = "This link to a picture's settings is damaged. Copy it again, whole."
 NEWER = "This link was made by a newer version of Stepwise. Update this one to open it."
@@ -25,7 +25,8 @@ NEWER = "This link was made by a newer version of Stepwise. Update this one to o
 
 def fragment(request: Request) -> str:
     """The end of the address that opens the studio with these settings."""
-    fields = {name: value for name, value in request.model_dump().items() if value not in (None, "")}
+    fields = {name: value for name in Request.model_fields if (value := getattr(request, name)) not in (None, "", ())}
+    fields |= {"styles": json.dumps(request.styles, ensure_ascii=False)} if request.styles else {}
     return "#" + urlencode({"recipe": VERSION} | fields, quote_via=quote)
 
 
@@ -45,9 +46,19 @@ def opened(text: str) -> Request:
         raise InvalidRequest(DAMAGED)
     if version != str(VERSION):
         raise InvalidRequest(NEWER)
-    return Request.parse({name: value if name in TEXTS else _number(value) for name, value in fields.items()})
+    return Request.parse(
+        {name: value if name in TEXTS else _names(value) if name == "styles" else _number(value) for name, value in fields.items()}
+    )
 
 
 def _number(text: str) -> Any:
     """The number that a text is; anything else is left for `Request` to judge."""
     return json.loads(text) if re.fullmatch(r"(0|[1-9][0-9]{0,11})(\.[0-9]{1,12})?", text) else text
+
+
+def _names(text: str) -> Any:
+    """The list that a text is; anything else is left for `Request` to judge."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

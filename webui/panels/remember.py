@@ -13,7 +13,6 @@ from gradio.events import Dependency
 from webui.engine.samplers import SAMPLERS
 from webui.errors import UserError
 from webui.panels.part import Part
-from webui.panels.parts.sampling import offer
 from webui.request import Request
 from webui.studio import Studio
 
@@ -63,8 +62,6 @@ def restored(parts: list[Part], saved: Mapping[str, Any]) -> dict[str, Any]:
         except UserError:
             continue
         shown |= part.show(request)
-        if "schedule" in part.components:
-            shown["schedule"] = offer(request.sampler or "", request.schedule or "")
         if "seed" in part.components:
             # A new seed each time is no field of a request; the last one is shown all the same.
             shown |= {"seed": saved["seed"], "seed-mode": saved["seed-mode"]}

@@ -55,17 +55,27 @@ def rest(studio: Studio, *more: APIRouter) -> FastAPI:
         studio.stock.models()
         return studio.status().model_dump() | {"models": studio.stock.revision}
 
+    @api.get("/loras")
+    def loras(model: str | None = None) -> dict[str, Any]:
+        """The LoRAs that a model takes, under the names that a prompt calls them by: `<lora:name:0.8>`."""
+        found = studio.loras(model or None)
+        return {"loras": [{"name": name, "title": lora.title, "family": lora.family, "bytes": lora.bytes} for name, lora in found.items()]}
+
     @api.get("/samplers")
     def samplers() -> dict[str, Any]:
         """The samplers, with the schedules that each of them takes."""
         return {"samplers": {name: list(row.schedules) for name, row in SAMPLERS.items()}, "schedules": list(SCHEDULES)}
 
     @api.post("/tokens", openapi_extra=body_of(Request))
-    async def tokens(http: Http) -> dict[str, int]:
-        """How many tokens a prompt has for a model, and how many fit into one window of its text encoder."""
-        request = _request(await an_object(http))
-        counted = await asyncio.to_thread(studio.tokens, request.model, request.prompt)
-        return {"count": counted.total, "window": counted.window, "windows": counted.windows}
+    async def tokens(http: Http) -> dict[str, Any]:
+        """How many tokens a prompt has for each text encoder of a model, and how many fit into one window; the most first.
+
+        `sample`: another seed may draw another prompt. `cut`: what is beyond the window is not read. `problem`: why it cannot be drawn.
+        """
+        counted = await asyncio.to_thread(studio.tokens, _request(await an_object(http)))
+        encoders = [count._asdict() for count in counted.counts]
+        most = {"count": counted.total, "window": counted.window, "windows": counted.windows}
+        return most | {"encoders": encoders, "sample": counted.sample, "cut": counted.cut, "problem": counted.problem}
 
     @api.post("/jobs", status_code=202, openapi_extra=body_of(Request, COUNT))
     async def submit(http: Http, by: By) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from webui.server.guard import Guard
 from webui.server.head import local
 from webui.server.lan import Lan
 from webui.server.share import sharing
+from webui.server.words import wording
 from webui.studio import Studio
 
 
@@ -35,7 +36,8 @@ def create(
     answer_errors(door)
     lan, owners = lan or Lan(0), frozenset(hosts)
     # Before the page: "/" takes all that comes after it.
-    door.mount("/api", rest(studio, sharing(studio, lan), downloads(Downloads(studio.settings.models, studio.stock.refresh))))
+    fetched = downloads(Downloads(studio.settings.models, studio.stock.refresh))
+    door.mount("/api", rest(studio, sharing(studio, lan), wording(studio), fetched))
     door.mount("/pictures", pictures(studio))
 
     def answered(scope: Scope) -> Container[str]:

@@ -36,7 +36,9 @@ Happening = tuple[int, Event]
 def described(job: Job) -> dict[str, Any]:
     """A job as REST shows it."""
     last = job.last
-    shown = {"id": job.id, "group": job.group, "state": last.kind, "request": job.request.model_dump()}
+    shown = {"id": job.id, "group": job.group, "state": last.kind, "request": job.request.asked}
+    if (job.request.text, job.request.negative_text) != (job.request.prompt, job.request.negative):
+        shown["drawn"] = {"prompt": job.request.text, "negative": job.request.negative_text}
     if isinstance(last, Failed):
         shown["error"] = last.message
     return shown | ({"picture": last.picture, "seconds": last.seconds} if isinstance(last, Finished) else {})

@@ -29,14 +29,17 @@ UNREADABLE = "The settings in this PNG are damaged and cannot be read. Choose an
 NEWER = "This picture was made by a newer version of Stepwise. Update this one to read its settings."
 
 
-def write(request: Resolved, seconds: float, at: datetime) -> PngInfo:
-    """The text chunks of a picture. Never compressed: Pillow itself refuses to read long compressed ones."""
+def write(request: Resolved, seconds: float, at: datetime, dtype: str = "") -> PngInfo:
+    """The text chunks of a picture. Never compressed: Pillow itself refuses to read long compressed ones.
+
+    `dtype` is the type of the numbers that it was computed in, where that is known.
+    """
     truth = {
         "version": VERSION,
         "program": f"Stepwise {__version__}",
         "created": at.isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
-    }
+    } | ({"dtype": dtype} if dtype else {})
     info = PngInfo()
     info.add_text(KEYWORD, json.dumps(truth | request.model_dump(), ensure_ascii=False))
     info.add_text(PARAMETERS, infotext.write(request))

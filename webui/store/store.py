@@ -71,6 +71,7 @@ class Store:
         seconds: float,
         at: datetime,
         mark: str | None = None,
+        dtype: str = "",
     ) -> str:
         """Keep a picture with its recipe and its step frames. When this returns it survives a power cut.
 
@@ -80,6 +81,7 @@ class Store:
             seconds: how long the picture took.
             at: local time; day and time of the name.
             mark: a job's id; the name begins with four of its letters, so that `find` knows the picture again.
+            dtype: type of the numbers that it was computed in, where that is known.
 
         Returns:
             The picture's path below `outputs/`, with forward slashes.
@@ -87,7 +89,7 @@ class Store:
         Raises:
             StorageError: it cannot be written now; nothing of it is left.
         """
-        png = encoded(rgb, width, height, request, seconds, at)
+        png = encoded(rgb, width, height, request, seconds, at, dtype)
         steps = _sheet(frames)
         day = f"{at:%Y-%m-%d}"
         try:
@@ -95,7 +97,7 @@ class Store:
             self._day(day)
             for number in range(NAMES):
                 letters = mark[:LETTERS] if mark and not number else secrets.token_hex(LETTERS // 2)
-                stem = f"{at:%H%M%S}-{letters}-{slug(request.prompt)}"
+                stem = f"{at:%H%M%S}-{letters}-{slug(request.text)}"
                 try:
                     # The picture comes last: whoever sees it finds its frames.
                     disk.place(self.outputs / day, ({f"{stem}.steps.jpg": steps} if steps else {}) | {f"{stem}.png": png})
@@ -108,7 +110,7 @@ class Store:
 
     def find(self, mark: str, request: Resolved, since: datetime) -> tuple[str, float] | None:
         """The picture that `save` made of this request with this mark, not before `since`, and the seconds that it took; if any."""
-        for file in self.outputs.glob(f"*/*-{mark[:LETTERS]}-{slug(request.prompt)}.png"):
+        for file in self.outputs.glob(f"*/*-{mark[:LETTERS]}-{slug(request.text)}.png"):
             name = file.relative_to(self.outputs).as_posix()
             try:
                 # The clock of a network drive may be a little behind ours.
@@ -221,11 +223,11 @@ def _visible(name: str) -> bool:
     return plain and not any(part.startswith(".") for part in name.split("/")) and path.suffix.lower() in (".png", ".jpg")
 
 
-def encoded(rgb: bytes, width: int, height: int, request: Resolved, seconds: float, at: datetime) -> bytes:
+def encoded(rgb: bytes, width: int, height: int, request: Resolved, seconds: float, at: datetime, dtype: str = "") -> bytes:
     """A picture as the PNG that is saved, with its recipe inside."""
     stream = io.BytesIO()
     Image.frombytes("RGB", (width, height), rgb).save(
-        stream, "PNG", pnginfo=metadata.write(request, seconds, at), compress_level=COMPRESSION
+        stream, "PNG", pnginfo=metadata.write(request, seconds, at, dtype), compress_level=COMPRESSION
     )
     return stream.getvalue()
 

@@ -10,7 +10,8 @@ from gradio.components import Component
 
 from webui.comparison import LINES, NUMBERS
 from webui.engine.catalogue import Model
-from webui.engine.samplers import SAMPLERS, SCHEDULES
+from webui.engine.samplers import SCHEDULES
+from webui.panels.offered import Offered
 from webui.panels.parts.model import choices
 from webui.request import PROMPT_LENGTH, title
 
@@ -22,11 +23,9 @@ VARIED = ("steps", "sampler", "schedule", "guidance", "seed", "model", "prompt",
 
 OFFERED: Mapping[str, tuple[str, ...]] = {
     "steps": ("1", "2", "4", "6", "8", "12", "16", "20", "24", "32", "40", "50", "64", "100"),
-    "sampler": tuple(SAMPLERS),
-    "schedule": tuple(SCHEDULES),
     "guidance": ("1", "1.5", "2", "3", "4", "5", "6", "7", "8", "10", "12", "15"),
 }
-"""Field -> values to choose from; others can be typed."""
+"""Field -> values to choose from; others can be typed. Those of the others are the models'."""
 
 FIRST: Mapping[str, tuple[str, ...]] = {
     "steps": ("4", "8", "16", "32"),
@@ -55,7 +54,7 @@ class Varying(NamedTuple):
             return {"field": field, "text": lines if isinstance(lines, str) else ""}
         return {"field": field, "text": ", ".join(str(chip) for chip in chips) if isinstance(chips, list) else ""}
 
-    def restored(self, models: Mapping[str, Model], saved: Mapping[str, Any]) -> dict[str, Any]:
+    def restored(self, models: Mapping[str, Model], offered: Offered, saved: Mapping[str, Any]) -> dict[str, Any]:
         """What the controls show for what a browser kept, where it still makes sense."""
         field = saved.get(self.name)
         if field not in (NOTHING, *VARIED) or (field == NOTHING and self.name == "columns"):
@@ -63,21 +62,21 @@ class Varying(NamedTuple):
         chips, lines = saved.get(f"{self.name}-values"), saved.get(f"{self.name}-lines")
         kept = [str(chip) for chip in chips] if isinstance(chips, list) else []
         return {self.name: field} | dict(
-            zip(list(self.components)[1:], faces(models, field, kept, lines if isinstance(lines, str) else ""), strict=True)
+            zip(list(self.components)[1:], faces(models, offered, field, kept, lines if isinstance(lines, str) else ""), strict=True)
         )
 
 
-def axis(name: str, label: str, models: Mapping[str, Model], field: str, prefix: str) -> Varying:
+def axis(name: str, label: str, models: Mapping[str, Model], offered: Offered, field: str, prefix: str) -> Varying:
     """A list of what can vary, and chips or lines for its values. The axis of the rows may be left out."""
     choices = [(title(one), one) for one in VARIED]
     if name == "rows":
         choices.insert(0, ("nothing", NOTHING))
-    chips = _chips(models, field)
+    chips = _chips(models, offered, field)
     with gr.Row(elem_classes="pair axis"):
         which = gr.Dropdown(choices, value=field, label=label, elem_id=f"{prefix}{name}", interactive=True, min_width=116)
         values = gr.Dropdown(
             chips,
-            value=list(FIRST.get(field, ())),
+            value=first(models, offered, field),
             multiselect=True,
             allow_custom_value=True,
             label=_label(field),
@@ -98,25 +97,45 @@ def axis(name: str, label: str, models: Mapping[str, Model], field: str, prefix:
     return Varying(name, {name: which, f"{name}-values": values, f"{name}-lines": lines})
 
 
-def faces(models: Mapping[str, Model], field: str, chips: list[str], lines: str) -> tuple[Any, Any]:
+def faces(models: Mapping[str, Model], offered: Offered, field: str, chips: list[str], lines: str) -> tuple[Any, Any]:
     """How chips and lines look for a field: one of the two is there, with its values."""
     long = field in LINES
     return (
-        gr.update(choices=_chips(models, field), value=chips, label=_label(field), visible=bool(field) and not long),
+        gr.update(choices=_chips(models, offered, field), value=chips, label=_label(field), visible=bool(field) and not long),
         gr.update(value=lines, visible=long),
     )
 
 
-def first(models: Mapping[str, Model], field: str) -> list[str]:
+def first(models: Mapping[str, Model], offered: Offered, field: str) -> list[str]:
     """The values that a field begins with."""
-    return list(models)[:4] if field == "model" else list(FIRST.get(field, ()))
+    if field == "model":
+        return list(models)[:4]
+    values = FIRST.get(field, ())
+    if field not in ("sampler", "schedule"):
+        return list(values)
+    there = _chips(models, offered, field)
+    usual = [value for value in values if value in there]
+    return usual if len(usual) > 1 else there[:3]
+
+
+def left(models: Mapping[str, Model], offered: Offered, field: str, chips: Any) -> Any:
+    """How the values look when another model is chosen: those that it does not have are gone."""
+    if field not in ("sampler", "schedule"):
+        return gr.skip()
+    there = _chips(models, offered, field)
+    kept = [chip for chip in chips if chip in there] if isinstance(chips, list) else []
+    return gr.update(choices=there, value=kept or first(models, offered, field))
 
 
 def _label(field: str) -> str:
     return "Values, or a range: 4-40/4" if field in NUMBERS else "Values"
 
 
-def _chips(models: Mapping[str, Model], field: str) -> list[Any]:
+def _chips(models: Mapping[str, Model], offered: Offered, field: str) -> list[Any]:
     if field == "model":
         return list(choices(models))
+    if field == "sampler":
+        return list(offered.samplers)
+    if field == "schedule":
+        return [name for name in SCHEDULES if any(name in schedules for schedules in offered.samplers.values())]
     return list(OFFERED.get(field, ()))

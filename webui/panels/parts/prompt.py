@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
+from webui.panels.offered import HIDDEN
 from webui.panels.part import Part, plain
 from webui.request import PROMPT_LENGTH, help_text, title
 
@@ -23,8 +24,8 @@ def prompt(first: str, prefix: str = "") -> Part:
     return plain({"prompt": box})
 
 
-def negative(prefix: str = "") -> Part:
-    """The negative prompt."""
+def negative(prefix: str = "", *, there: bool = True) -> Part:
+    """The negative prompt; out of sight where the model takes none."""
     box = gr.Textbox(
         label=title("negative"),
         placeholder=help_text("negative").split(".")[0],
@@ -33,5 +34,6 @@ def negative(prefix: str = "") -> Part:
         max_length=PROMPT_LENGTH,
         elem_id=f"{prefix}negative",
         interactive=True,
+        visible=True if there else HIDDEN,
     )
     return plain({"negative": box})

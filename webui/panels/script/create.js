@@ -126,7 +126,7 @@ stepwise.create = (() => {
     figure.classList.toggle("scrubbed", Boolean(early));
     if (source) {
       show(figure, source, Boolean(early));
-      at("img", figure).alt = `${job.request.prompt || "picture"}, ${job.picture && !early ? "finished" : `step ${early ? scrubbed + 1 : job.i} of ${job.n}`}`;
+      at("img", figure).alt = `${(job.drawn || job.request).prompt || "picture"}, ${job.picture && !early ? "finished" : `step ${early ? scrubbed + 1 : job.i} of ${job.n}`}`;
       figure.classList.remove("empty");
     }
     const sentence = at(".sentence", figure);
@@ -207,7 +207,10 @@ stepwise.create = (() => {
 
   function detail(job) {
     const { request } = job;
-    say(at("#status-detail"), stepwise.recipe(request));
+    const drawn = job.drawn ? job.drawn.prompt : "";
+    const about = at("#status-detail");
+    if (about) about.title = drawn;
+    say(about, stepwise.recipe(request) + (drawn && drawn !== request.prompt ? ` · ${drawn}` : ""));
     const line = at("#status-file");
     // While the disk refuses a finished picture, it is kept in memory and can be had from there.
     const shown = job.picture || (job.download ? "held" : "none");

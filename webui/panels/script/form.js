@@ -9,6 +9,7 @@ stepwise.form = (root, prefix, calm) => {
 
   const KEPT = `stepwise-${root}`;
   const own = (id) => document.getElementById(prefix + id);
+  const loras = stepwise.loras(own);
   const announce = (words) => say(own("announcement"), words);
 
   function tell(words, wrong = false) {
@@ -50,10 +51,13 @@ stepwise.form = (root, prefix, calm) => {
     settings = Object.fromEntries(names.map((name, number) => [name, values[number]]));
     // The seed is written by the studio too; whatever else changes answers a refusal.
     if (refusal && names.some((name) => name !== "seed" && settings[name] !== before[name])) refuse(null);
-    if (settings.prompt !== before.prompt || settings.model !== before.model) {
+    if (["prompt", "model", "styles", "seed", "seed-mode"].some((name) => String(settings[name]) !== String(before[name]))) {
       clearTimeout(typing);
       typing = setTimeout(count, 150);
+      loras.look(settings.prompt, settings.model);
     }
+    const unheard = own("negative");
+    if (unheard) unheard.classList.toggle("unheard", settings.guidance <= 1 && ![settings.columns, settings.rows].includes("guidance"));
     try { localStorage.setItem(KEPT, JSON.stringify(settings)); } catch { /* A browser may be told to keep nothing. */ }
   }
 
@@ -64,13 +68,25 @@ stepwise.form = (root, prefix, calm) => {
 
   async function count() {
     const number = ++asked;
-    const answer = await ask("/api/tokens", "POST", { prompt: settings.prompt || "", model: settings.model });
+    const { prompt, model, styles, seed } = settings;
+    const kept = settings["seed-mode"] === "Keep" && Number.isInteger(seed) ? { seed } : {};
+    const answer = await ask("/api/tokens", "POST", { prompt: prompt || "", model, styles: styles || [], ...kept });
     if (number !== asked) return;
-    if (!answer.ok) { say(own("tokens"), ""); return; }
-    const { count: tokens, window: size, windows } = answer.value;
-    const rest = windows === 2 ? "a second" : `${windows - 1} more`;
-    say(own("tokens"), windows > 1 ? `${tokens} tokens: ${size} in the encoder's first window, the rest in ${rest}` : `${tokens} of ${size} tokens`);
+    const line = own("tokens");
+    // A wildcard or a style that does not exist is better told before Generate is pressed.
+    if (line) line.title = answer.ok ? answer.value.problem || counts(answer.value) : "";
+    say(line, answer.ok ? answer.value.problem || counted(answer.value) : "");
   }
+
+  function counted({ count: tokens, window: size, windows, sample, cut }) {
+    const about = sample ? "about " : "";
+    if (tokens <= size && windows < 2) return `${about}${tokens} of ${size} tokens`;
+    if (cut) return `${about}${tokens} tokens: the first ${size} are read`;
+    const rest = windows === 2 ? "a second" : `${windows - 1} more`;
+    return `${about}${tokens} tokens: ${size} in the encoder's first window, the rest in ${rest}`;
+  }
+
+  const counts = ({ encoders }) => (encoders.length > 1 ? encoders.map(({ encoder, total, window }) => `${encoder}: ${total} of ${window}`).join(", ") : "");
 
   document.addEventListener("input", (event) => { if (refusal && event.target.closest(`#${prefix}seed`)) refuse(null); });
 

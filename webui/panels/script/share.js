@@ -23,7 +23,8 @@ stepwise.share = (() => {
   }
 
   function recipe(names, values, fields) {
-    const shown = names.map((name, number) => [name, values[number]]).filter(([name, value]) => fields.includes(name) && value !== null && value !== "");
+    const shown = names.map((name, number) => [name, values[number]]).filter(([name, value]) => fields.includes(name) && value !== null && value !== "" && value.length !== 0)
+      .map(([name, value]) => [name, Array.isArray(value) ? JSON.stringify(value) : value]);
     const parameters = new URLSearchParams([["recipe", 1], ...shown]).toString().replaceAll("+", "%20");
     copy(`${location.origin}/#${parameters}`, at("#recipe-link"));
   }

@@ -1,0 +1,189 @@
+"""Styles: texts that are kept under a name and put around prompts. In `styles.csv`, as stable-diffusion-webui reads and writes it."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from webui.errors import InvalidRequest, StorageError
+from webui.request import PROMPT_LENGTH, STYLE_LENGTH, Text
+from webui.store import disk
+
+COLUMNS = ("name", "prompt", "negative_prompt")
+PLACE = "{prompt}"
+"""Where the prompt goes in a style's text; without it the text is added at the end."""
+
+FILE_LIMIT = 10_000_000
+"""Bytes of the file."""
+
+MOST = 5000
+"""Styles in it."""
+
+
+class Style(BaseModel):
+    """One row."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    name: Text = Field(min_length=1, max_length=STYLE_LENGTH)
+    prompt: Text = Field("", max_length=PROMPT_LENGTH)
+    negative: Text = Field("", max_length=PROMPT_LENGTH)
+
+    @classmethod
+    def parse(cls, values: object) -> Style:
+        """A style from untrusted values.
+
+        Raises:
+            InvalidRequest: one sentence about the first thing that is wrong.
+        """
+        try:
+            style = cls.model_validate(values)
+        except ValidationError as error:
+            field = str((error.errors(include_url=False)[0]["loc"] or ("name",))[0])
+            known = f"at most {STYLE_LENGTH} characters, and at most {PROMPT_LENGTH} in each of its texts"
+            message = f'A style is {{"name", "prompt", "negative"}}, all of them text: a name of {known}.'
+            raise InvalidRequest(message, field[:60]) from None
+        if style.name != style.name.strip() or not style.name.isprintable():
+            raise InvalidRequest("A style's name has no blanks around it and is one line.", "name")
+        return style
+
+
+def around(text: str, style: str) -> str:
+    """The text with a style's text around it, or behind it.
+
+    Raises:
+        InvalidRequest: it would be too long.
+    """
+    count = style.count(PLACE)
+    if len(style) + len(text) * max(1, count) > PROMPT_LENGTH + len(PLACE) * count:
+        raise InvalidRequest(f"With its styles the prompt is longer than {PROMPT_LENGTH} characters. Take some out.")
+    if count:
+        return style.replace(PLACE, text)
+    return ", ".join(part for part in (text.strip(), style.strip()) if part) if style.strip() else text
+
+
+def read(text: str) -> dict[str, Style]:
+    """Styles by name, in the file's order; of two with one name the last counts.
+
+    Raises:
+        StorageError: it is no such table.
+    """
+    try:
+        rows = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+        columns = [column.strip() for column in rows.fieldnames or ()]
+        if "name" not in columns or not {"prompt", "text"} & set(columns):
+            raise StorageError(f"styles.csv has no columns {', '.join(COLUMNS)}. Write them into its first line, or move the file away.")
+        rows.fieldnames = columns
+        styles = {}
+        for row in rows:
+            name = (row["name"] or "").strip()
+            if name and None not in row:
+                # Before 2022-12 the second column was called "text".
+                prompt, negative = row.get("prompt", row.get("text")) or "", row.get("negative_prompt") or ""
+                styles[name] = Style.parse({"name": name, "prompt": prompt, "negative": negative})
+            elif name:
+                raise StorageError(f"styles.csv has too many columns in line {rows.line_num}. Put texts with commas into quotes.")
+            if len(styles) > MOST:
+                raise StorageError(f"styles.csv has more than {MOST} styles. Take some out.")
+    except csv.Error as error:
+        raise StorageError(f"styles.csv is damaged in line {rows.line_num}: {error}. Mend that line, or move the file away.") from None
+    except InvalidRequest as error:
+        raise StorageError(f"styles.csv cannot be used, line {rows.line_num}: {error.message}") from None
+    return styles
+
+
+def write(styles: Iterable[Style]) -> str:
+    """The table, with the mark that spreadsheets know UTF-8 by."""
+    stream = io.StringIO(newline="")
+    rows = csv.writer(stream)
+    rows.writerow(COLUMNS)
+    rows.writerows((style.name, style.prompt, style.negative) for style in styles)
+    return "\ufeff" + stream.getvalue()
+
+
+class Styles:
+    """The styles of a studio; read again when their file has changed. Safe between threads."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._kept: tuple[tuple[int, int], dict[str, Style]] | None = None
+
+    def all(self) -> dict[str, Style]:
+        """All of them by name; none where there is no file.
+
+        Raises:
+            StorageError: the file cannot be used.
+        """
+        with self._lock:
+            return dict(self._read())
+
+    def named(self, names: Iterable[str]) -> list[Style]:
+        """These, in this order.
+
+        Raises:
+            InvalidRequest: one of them does not exist, and the sentence names the nearest.
+            StorageError: the file cannot be used.
+        """
+        names = tuple(names)
+        known = self.all() if names else {}
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 3, 0.4)
+                hint = f"Did you mean: {', '.join(near)}?" if near else "Save it first, or leave it out."
+                raise InvalidRequest(f"There is no style called {name[:80]!r}. {hint}", "styles")
+        return [known[name] for name in names]
+
+    def save(self, style: Style) -> None:
+        """Keep a style, in the place of the one of its name if there is one.
+
+        Raises:
+            StorageError: the file cannot be used, or not be written; it is as it was.
+        """
+        with self._lock:
+            styles = self._read() | {style.name: style}
+            if len(styles) > MOST:
+                raise StorageError(f"styles.csv has {MOST} styles already. Delete one first.")
+            self._write(styles)
+
+    def delete(self, name: str) -> None:
+        """Forget a style.
+
+        Raises:
+            InvalidRequest: there is none of that name.
+            StorageError: the file cannot be used, or not be written; it is as it was.
+        """
+        self.named([name])
+        with self._lock:
+            self._write({kept: style for kept, style in self._read().items() if kept != name})
+
+    def _read(self) -> dict[str, Style]:
+        try:
+            if not self._file.exists():
+                return {}
+            if not self._file.is_file():
+                raise StorageError("styles.csv is no file. Rename what has its name.")
+            state = self._file.stat()
+            if state.st_size > FILE_LIMIT:
+                raise StorageError(f"styles.csv has more than {FILE_LIMIT // 1_000_000} MB. Take some styles out.")
+            mark = (state.st_mtime_ns, state.st_size)
+            if self._kept is None or self._kept[0] != mark:
+                self._kept = (mark, read(self._file.read_bytes().decode("utf-8-sig")))
+        except UnicodeDecodeError:
+            raise StorageError("styles.csv is not UTF-8 text. Save it as UTF-8, or move it away.") from None
+        except OSError as error:
+            raise StorageError(f"styles.csv cannot be read: {error.strerror}.") from None
+        return self._kept[1]
+
+    def _write(self, styles: dict[str, Style]) -> None:
+        try:
+            disk.replace(self._file.parent, self._file.name, write(styles.values()).encode())
+        except OSError as error:
+            raise StorageError(f"styles.csv cannot be written: {error.strerror}. Nothing was changed.") from None
+        self._kept = None
