@@ -22,7 +22,7 @@ from webui.engine.engine import Engine
 from webui.engine.ledger import Ledger
 from webui.engine.loras import known, tags
 from webui.engine.shelf import Shelf, scan
-from webui.engine.stock import Stock, spoken
+from webui.engine.stock import Stock, prompt_word
 from webui.engine.tensors import COPYING
 from webui.errors import InvalidRequest, ModelError
 from webui.events import Event, Rendered
@@ -282,7 +282,7 @@ def test_a_loras_word_is_its_name_or_its_path_where_two_have_one(tmp_path: Path)
         lora(tmp_path / f"{name}.safetensors")
     save_file({"emb_params": torch.zeros(1, 768)}, tmp_path / "ugly.safetensors")
     models = scan([tmp_path])
-    word = spoken(models)
+    word = prompt_word(models)
     assert [word(models[name]) for name in models] == ["<lora:a/ink:0.8>", "<lora:b/ink:0.8>", "<lora:oil:0.8>", "ugly"]
     for prompt in ("<lora:b/ink:0.8>", "<lora:oil:0.8>"):
         assert known(models, tags(prompt)[1], "Stable Diffusion 1.x")

@@ -106,7 +106,7 @@ class Stock:
                 self._models = {**self._models, model.name: self._shelf.sum(model.name, *found)}
 
 
-def spoken(models: Mapping[str, Model]) -> Callable[[Model], str]:
+def prompt_word(models: Mapping[str, Model]) -> Callable[[Model], str]:
     """How LoRAs and embeddings are written in a prompt: by their file's name where that is one file's alone, else by their path."""
     stems = Counter(PurePath(name).stem for name, one in models.items() if one.kind in ("lora", "embedding"))
 

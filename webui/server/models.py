@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from webui.engine.catalogue import Model
-from webui.engine.stock import spoken
+from webui.engine.stock import prompt_word
 from webui.engine.thumbnail import thumbnail
 from webui.errors import InvalidRequest, NotFound
 from webui.server.asking import Owner
@@ -39,7 +39,7 @@ def models(studio: Studio) -> APIRouter:
         if not (start >= 0 and 1 <= count <= MOST):
             raise InvalidRequest(f"start is at least 0, and count from 1 to {MOST}.", "count")
         there = studio.stock.models()
-        summing, loaded, word = studio.stock.sum_up(), studio.loaded(), spoken(there)
+        summing, loaded, word = studio.stock.sum_up(), studio.loaded(), prompt_word(there)
         found = [one for one in there.values() if kind in ("", one.kind) and _holds(one, search.casefold().split())]
         # What cannot be used comes last, whatever it was to be.
         found.sort(key=lambda one: (one.kind == "model" and not one.usable, KINDS.index(one.kind), one.title.casefold()))
