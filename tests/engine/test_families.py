@@ -19,11 +19,12 @@ from torch import Tensor
 from tests.engine.conftest import pixels
 from tests.families import OTHERS, PIPES, open_plainly, write_family
 from webui.engine import schedulers
-from webui.engine.catalogue import Model, scan
+from webui.engine.catalogue import Model
 from webui.engine.engine import Engine
 from webui.engine.families import FAMILIES, PIPELINES, VARIANTS, defaults_of, suits
 from webui.engine.loading import Loaded
 from webui.engine.preview import decode
+from webui.engine.shelf import scan
 from webui.errors import InvalidRequest
 from webui.events import Cancelled, Event, Rendered, Step
 from webui.request import Request, Resolved
