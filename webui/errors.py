@@ -77,6 +77,13 @@ def refused(what: str, error: Exception) -> StorageError:
     return StorageError(f"{what} cannot be written: {error}. Check the drive.")
 
 
+class DownloadError(UserError):
+    """A model cannot be fetched: it is not there, not what it should be, or the connection breaks off."""
+
+    code = "download"
+    status = 422
+
+
 class EngineFailed(UserError):
     """The engine could not make the picture; the studio itself is up."""
 

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict
 
 from webui.access.access import Access
 from webui.comparisons.comparisons import Comparisons
-from webui.engine.catalogue import Model, find, scan, usable
+from webui.engine.catalogue import Model, find, usable
 from webui.engine.judge import judge
 from webui.engine.loras import fitting
+from webui.engine.stock import Stock
 from webui.engine.tokens import TokenCounter, Tokens
 from webui.errors import InvalidRequest, NotAllowed, NotFound, StorageError, TooMany
 from webui.events import ENDS, Cancelled, Event, Failed, Finished, Interrupted, Rendered, Waiting
@@ -79,7 +80,8 @@ class Studio:
         """Wildcards and styles."""
         self.pictures = Pictures(self._store, self.access.shown)
         """Finished ones: files, frames, recipes, and who sees them."""
-        self._models = scan(model_folders(settings))
+        self.stock = Stock(model_folders(settings), ledger_of(settings) if lasting else None)
+        """What lies in the models' folders."""
         self._counter = TokenCounter()
         self._lock = threading.RLock()
         self._line = Line()
@@ -115,6 +117,7 @@ class Studio:
         """Stop. Unfinished jobs stay in the journal and go on at the next start."""
         self._worker.close()
         self._keeper.close()
+        self.stock.close()
         with self._lock:
             # They did nothing wrong: an attempt that the studio itself ended does not count.
             for job in self._running.values():
@@ -155,7 +158,7 @@ class Studio:
         if not 1 <= len(requests) <= BATCH_LIMIT:
             raise InvalidRequest(f"Between 1 and {BATCH_LIMIT} pictures at once, please.", "count")
         group, now = secrets.token_hex(8), datetime.now().astimezone()
-        jobs = [Job(uuid.uuid4().hex, group, by.id, resolve(request, self._models, self.words), now) for request in requests]
+        jobs = [Job(uuid.uuid4().hex, group, by.id, resolve(request, self.stock.models(), self.words), now) for request in requests]
         self.take(jobs)
         return jobs
 
@@ -255,7 +258,7 @@ class Studio:
 
     def models(self) -> dict[str, Model]:
         """What can be used, by name."""
-        return usable(self._models)
+        return usable(self.stock.models())
 
     def loaded(self) -> Mapping[str, str]:
         """The models that are in the engine's memory, by name: how each lies there, and why, in sentences for people."""
@@ -267,11 +270,11 @@ class Studio:
         Raises:
             ModelError: there is none at all.
         """
-        return find(self._models, None)
+        return find(self.stock.models(), None)
 
     def loras(self, model: str | None) -> dict[str, Model]:
         """The LoRAs that a model takes, by the names that a prompt calls them."""
-        return fitting(self._models, find(self._models, model).family)
+        return fitting(self.stock.models(), find(self.stock.models(), model).family)
 
     def tokens(self, request: Request) -> Tokens:
         """How many tokens the prompt has for its model, and where its text encoders' windows end.
@@ -280,7 +283,7 @@ class Studio:
             InvalidRequest, ModelError: it cannot be told; the sentence says why.
         """
         sample = self.words.sample(request)
-        counted = self._counter.count(find(self._models, request.model), sample.text, self._models)
+        counted = self._counter.count(find(self.stock.models(), request.model), sample.text, self.stock.models())
         return counted._replace(sample=sample.chance, problem=sample.problem)
 
     def download(self, id: str, by: Person = OWNER) -> bytes:
@@ -403,6 +406,11 @@ def resolve(request: Request, models: Mapping[str, Model], words: Words) -> Reso
     resolved = words.drawn(request.resolve(model.defaults, model.name))
     judge(resolved, model, models)
     return resolved
+
+
+def ledger_of(settings: Settings) -> Path:
+    """Where is kept what was read of the models' files."""
+    return settings.outputs / ".stepwise" / "models.sqlite"
 
 
 def words_of(settings: Settings) -> Words:

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from webui.engine.catalogue import find, scan
+from webui.engine.catalogue import find
 from webui.engine.prompt import parse
+from webui.engine.shelf import scan
 from webui.engine.tokens import TokenCounter
 from webui.settings import builtin_models
 

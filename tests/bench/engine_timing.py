@@ -19,8 +19,9 @@ from webui.workers.local import ENGINE_ENVIRONMENT, physical_cores
 THREADS = min(4, physical_cores())
 os.environ |= ENGINE_ENVIRONMENT | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(THREADS))}
 
-from webui.engine.catalogue import BUILTIN, find, scan  # noqa: E402
+from webui.engine.catalogue import BUILTIN, find  # noqa: E402
 from webui.engine.engine import Engine  # noqa: E402
+from webui.engine.shelf import scan  # noqa: E402
 from webui.events import Event, Rendered  # noqa: E402
 from webui.request import Request, Resolved  # noqa: E402
 from webui.settings import Previews, builtin_models  # noqa: E402

@@ -12,7 +12,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from webui.engine.catalogue import BUILTIN, DEPTH, JSON_LIMIT, find, scan, usable
+from webui.engine.cards import JSON_LIMIT
+from webui.engine.catalogue import BUILTIN, find, usable
+from webui.engine.shelf import scan
+from webui.engine.walk import DEPTH
 from webui.errors import ModelError
 from webui.request import Defaults
 

@@ -18,11 +18,11 @@ from tests.engine.conftest import pixels
 from tests.families import write_family
 from tests.tiny import write_pipeline
 from webui.engine import embeddings, vectors
-from webui.engine.catalogue import scan
 from webui.engine.embeddings import VECTORS, Embedding, Names, recognise
 from webui.engine.engine import Engine
 from webui.engine.judge import judge
 from webui.engine.loading import Loaded
+from webui.engine.shelf import Shelf
 from webui.engine.tokens import TokenCounter
 from webui.errors import InvalidRequest, ModelError
 from webui.events import Event, Failed
@@ -70,7 +70,7 @@ def files(folder: Path, engine: Engine) -> None:
     (place / "torn.safetensors").write_bytes((place / "far.safetensors").read_bytes()[:-3])
     save_file({"something": torch.ones(2, 3)}, folder / "other.safetensors")
     (folder / "ragged too.safetensors").write_bytes(b"abc")
-    engine._models = scan([folder])
+    engine._models = Shelf([folder])
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +152,7 @@ def test_others_who_share_the_model_get_the_same_pictures_to_the_last_bit(engine
 def test_a_changed_file_is_another_embedding(folder: Path, engine: Engine) -> None:
     file = folder / "embeddings" / "shift.safetensors"
     save_file({"emb_params": torch.ones(1, WIDTH)}, file)
-    engine._models = scan([folder])
+    engine._models = Shelf([folder])
     first = given_to(engine, "tiny", "a shift")
     save_file({"emb_params": torch.ones(2, WIDTH) * -1}, file)
     assert not torch.equal(first["prompt_embeds"], given_to(engine, "tiny", "a shift")["prompt_embeds"])

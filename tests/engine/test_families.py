@@ -19,11 +19,12 @@ from torch import Tensor
 from tests.engine.conftest import pixels
 from tests.families import OTHERS, PIPES, open_plainly, write_family
 from webui.engine import schedulers
-from webui.engine.catalogue import Model, scan
+from webui.engine.catalogue import Model
 from webui.engine.engine import Engine
 from webui.engine.families import FAMILIES, PIPELINES, VARIANTS, defaults_of, suits
 from webui.engine.loading import Loaded
 from webui.engine.preview import decode
+from webui.engine.shelf import scan
 from webui.errors import InvalidRequest
 from webui.events import Cancelled, Event, Rendered, Step
 from webui.request import Request, Resolved
@@ -207,6 +208,12 @@ def test_what_it_does_not_have_is_refused_with_a_sentence(model: Model, family: 
         with pytest.raises(InvalidRequest) as refused:
             asked(model, **{field: value})
         assert refused.value.field == field and refused.value.message.endswith(".") and family in refused.value.message
+
+
+def test_a_negative_prompt_that_a_style_brings_is_told_as_that() -> None:
+    asks = Request(seed=1, prompt="a").resolve(FAMILIES["FLUX.1"].defaults, "m").model_copy(update={"drawn_negative": "blurry"})
+    with pytest.raises(InvalidRequest, match="Take out the style"):
+        suits(asks, "FLUX.1")
 
 
 def test_each_family_has_its_test_and_each_default_suits_it() -> None:

@@ -13,8 +13,9 @@ import torch
 
 from tests.tiny import write_pipeline
 from webui.engine import loading
-from webui.engine.catalogue import find, scan
+from webui.engine.catalogue import find
 from webui.engine.loading import Loaded, Loader
+from webui.engine.shelf import scan
 from webui.errors import ModelError
 
 

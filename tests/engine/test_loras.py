@@ -19,11 +19,12 @@ from torch import Tensor
 from tests.engine.conftest import pixels
 from tests.families import PIPES, write_family
 from webui.engine import adapters, schedulers
-from webui.engine.catalogue import Model, scan
+from webui.engine.catalogue import Model
 from webui.engine.engine import Engine
 from webui.engine.families import FAMILIES
 from webui.engine.loading import Loaded
 from webui.engine.loras import MOST, Lora, check, tags
+from webui.engine.shelf import scan
 from webui.engine.tokens import TokenCounter
 from webui.errors import InvalidRequest
 from webui.events import Event, Failed

@@ -13,9 +13,10 @@ from tests.engine.conftest import pixels, request
 from tests.families import PIPES, write_family
 from tests.tiny import write_pipeline
 from webui.engine import loading, memory
-from webui.engine.catalogue import Model, scan
+from webui.engine.catalogue import Model
 from webui.engine.engine import Engine
 from webui.engine.loading import Loader
+from webui.engine.shelf import scan
 from webui.errors import ModelError
 from webui.events import Cancelled, Event, Failed, Rendered, Waiting
 from webui.request import Request

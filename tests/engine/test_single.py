@@ -21,9 +21,9 @@ from tests.families import WIDE, write_family
 from tests.single import renamed, write_checkpoint, write_configs
 from tests.tiny import tokenizer as tiny_tokenizer
 from webui.engine import clip, files, single
-from webui.engine.catalogue import scan
 from webui.engine.engine import Engine
 from webui.engine.families import FAMILIES, LAST
+from webui.engine.shelf import scan
 from webui.engine.tokens import TokenCounter
 from webui.events import Event, Step
 from webui.request import Request

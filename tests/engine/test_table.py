@@ -25,8 +25,9 @@ from tests.engine.test_tensors import Evil, aged
 from tests.families import write_family
 from tests.single import write_checkpoint
 from tests.tiny import write_pipeline
-from webui.engine.catalogue import find, scan, usable
+from webui.engine.catalogue import find, usable
 from webui.engine.engine import Engine
+from webui.engine.shelf import scan
 from webui.engine.tensors import header
 from webui.errors import ModelError
 from webui.events import Event, Failed

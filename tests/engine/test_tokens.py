@@ -13,8 +13,9 @@ from transformers import CLIPTokenizer
 
 from tests.families import write_family
 from tests.tiny import WINDOW, tokenizer
-from webui.engine.catalogue import Model, scan
+from webui.engine.catalogue import Model
 from webui.engine.prompt import plain
+from webui.engine.shelf import scan
 from webui.engine.tokens import TokenCounter
 from webui.errors import ModelError
 

@@ -134,6 +134,7 @@ def routes(app: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 def test_every_route_refuses_another_host_and_another_site(served: tuple[Guard, str], client: httpx.Client) -> None:
     table = sorted(set(routes(served[0].app)))
     assert len(table) > 60 and ("POST", "/gradio_api/upload") in table and ("DELETE", "/api/jobs/x") in table
+    assert {("POST", "/api/models/refresh"), ("POST", "/api/downloads/look"), ("GET", "/api/comparisons/x")} <= set(table)
     for method, path in table:
         assert client.request(method, path, headers={"host": "evil.com"}).status_code == 421, path
         assert client.request(method, path, headers={"origin": "http://evil.com"}).status_code == 403, path

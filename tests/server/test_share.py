@@ -313,6 +313,12 @@ OWNERS_ONLY = [
     ("PUT", "/api/share", {"password": "12345678"}),
     ("POST", "/api/share/links", None),
     ("DELETE", "/api/people/owner", None),
+    ("POST", "/api/models/refresh", None),
+    ("GET", "/api/downloads", None),
+    ("POST", "/api/downloads/look", {"source": "http://127.0.0.1:9/a.safetensors"}),
+    ("POST", "/api/downloads", {"id": "x"}),
+    ("POST", "/api/downloads/x/pause", None),
+    ("DELETE", "/api/downloads/x", None),
 ]
 
 

@@ -15,7 +15,7 @@ from webui.comparison import FIELDS, Axis, Comparison, Value
 from webui.comparisons import takeaway
 from webui.comparisons.comparisons import Compared, cells_of, error_of
 from webui.comparisons.curves import Curve, curves
-from webui.engine.catalogue import scan
+from webui.engine.shelf import Shelf
 from webui.errors import InvalidRequest, StorageError
 from webui.events import Finished
 from webui.people import OWNER
@@ -67,7 +67,7 @@ def compare(
     if output is not None:
         check_png(output)
     # Checked before anything is started, so that a wrong comparison writes nothing.
-    cells_of(comparison, scan(model_folders(settings)), words_of(settings))
+    cells_of(comparison, Shelf(model_folders(settings)), words_of(settings))
     with running(settings, lasting=False) as studio:
         compared = studio.comparisons.begin(comparison, OWNER)
         show_progress(compared.jobs)

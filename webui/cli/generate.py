@@ -14,7 +14,7 @@ import typer
 
 from webui.cli.options import Device, Dtype, Models, Offload, Outputs, Tiling, check_png, field, settings_of
 from webui.cli.running import running, show_progress
-from webui.engine.catalogue import scan
+from webui.engine.shelf import Shelf
 from webui.errors import InvalidRequest
 from webui.events import Cancelled, Failed, Finished
 from webui.jobs.job import Job
@@ -55,7 +55,8 @@ def generate(
         raise InvalidRequest(f"--count must be from 1 to {BATCH_LIMIT}.", "count")
     targets = _targets(output, count)
     # Checked before anything is started, so that a wrong request writes nothing.
-    requests = [resolve(one, scan(model_folders(settings)), words_of(settings)) for one in request.series(count)]
+    shelf = Shelf(model_folders(settings))
+    requests = [resolve(one, shelf, words_of(settings)) for one in request.series(count)]
     with _folder(settings, output) as settings, running(settings, lasting=False) as studio:
         jobs = studio.submit(requests)
         show_progress(jobs)

@@ -21,7 +21,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 app.callback(invoke_without_command=True)(serve)
 app.command()(generate)
 app.command()(compare)
-app.command()(models)
+app.add_typer(models, name="models")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

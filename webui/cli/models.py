@@ -1,28 +1,88 @@
-"""`webui models`: what lies in the models folder, and what is wrong with the rest of it."""
+"""`webui models`: what lies in the models folder, and what is wrong with the rest of it. `webui models add`: one more."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tqdm import tqdm
 
-from webui.cli.options import Models, settings_of
-from webui.engine.catalogue import Model, scan
-from webui.studio import model_folders
+from webui.cli.options import Models, Outputs, settings_of
+from webui.engine.catalogue import Model
+from webui.engine.ledger import Ledger
+from webui.engine.shelf import Shelf
+from webui.errors import DownloadError
+from webui.studio import ledger_of, model_folders
+
+if TYPE_CHECKING:
+    from webui.downloads.downloads import Download, Downloads
+
+models = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-def models(
+@models.callback(invoke_without_command=True)
+def listed(
+    context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object about the models.")] = False,
     models: Models = None,
+    outputs: Outputs = None,
 ) -> None:
     """List the models, and why one cannot be used."""
-    found = list(scan(model_folders(settings_of(models=models))).values())
+    if context.invoked_subcommand is not None:
+        return
+    settings = settings_of(models=models, outputs=outputs)
+    kept = ledger_of(settings)
+    # What a studio has read before need not be read again; where there was none, nothing is written.
+    found = list(Shelf(model_folders(settings), Ledger(kept if kept.is_file() else None)).values())
     if as_json:
         typer.echo(json.dumps({"models": [_described(model) for model in found]}, ensure_ascii=False))
         return
     for model in found:
         typer.echo(f"{model.name}  {model.family or '-'}  {_size(model.bytes)}" + ("" if model.usable else f"\n    {model.reason}"))
+
+
+@models.command()
+def add(
+    source: Annotated[str, typer.Argument(help="The id of a model on the Hugging Face hub, or the address of a .safetensors file.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before fetching it.")] = False,
+    models: Models = None,
+) -> None:
+    """Fetch a model: what it is and weighs first, then, when you say yes, its files. The same command goes on where it broke off."""
+    # Here and not at the top: what reaches into the network takes a moment to import.
+    from webui.downloads.downloads import Downloads
+
+    downloads = Downloads(settings_of(models=models).models)
+    offer = downloads.look(source)
+    typer.echo(f"{offer.title}: {_size(offer.bytes)} in {len(offer.files)} files, licence: {offer.licence or 'not said'}.", err=True)
+    for note in offer.notes:
+        typer.echo(note, err=True)
+    if sentence := downloads.lacking(offer):
+        raise DownloadError(sentence)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise DownloadError("Nothing was fetched: say --yes to fetch it without being asked.")
+        if not typer.confirm("Fetch it?", err=True):
+            return
+    try:
+        done = _followed(downloads, downloads.start(offer.id))
+    finally:
+        downloads.close()
+    if done.state != "done":
+        raise DownloadError(done.reason.replace("press Resume", "give the same command once more"))
+    typer.echo(f"{done.name}" + (f"\n    {done.reason}" if done.reason else ""))
+
+
+def _followed(downloads: Downloads, download: Download) -> Download:
+    """A bar, on a terminal only; the download once it has ended."""
+    with tqdm(total=download.bytes, unit="B", unit_scale=True, disable=not sys.stderr.isatty(), leave=False, file=sys.stderr) as bar:
+        while download.state not in ("done", "failed"):
+            time.sleep(0.1)
+            download = next(one for one in downloads.list() if one.id == download.id)
+            bar.update(download.have - bar.n)
+    return download
 
 
 def _described(model: Model) -> dict[str, object]:
@@ -33,6 +93,8 @@ def _described(model: Model) -> dict[str, object]:
         "bytes": model.bytes,
         "usable": model.usable,
         "reason": model.reason,
+        "kind": model.kind,
+        "sha256": model.sha256,
     }
 
 

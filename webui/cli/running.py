@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from webui.engine.catalogue import find, scan
+from webui.engine.catalogue import find
+from webui.engine.shelf import Shelf
 from webui.events import Step
 from webui.jobs.job import Job
 from webui.settings import Settings
@@ -19,7 +20,7 @@ from webui.workers.local import LocalWorker
 @contextmanager
 def running(settings: Settings, *, lasting: bool = True, preload: bool = False) -> Iterator[Studio]:
     """A running studio with an engine in a child process."""
-    default = find(scan(model_folders(settings)), None).name if preload else None
+    default = find(Shelf(model_folders(settings)), None).name if preload else None
     folders, wishes = model_folders(settings), settings.wishes
     worker = LocalWorker(folders, settings.device, settings.previews, threads=settings.threads, wishes=wishes, preload=default)
     studio = Studio(settings, worker, lasting=lasting)

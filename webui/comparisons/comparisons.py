@@ -17,6 +17,7 @@ from webui.comparisons.measures import Distance
 from webui.engine import samplers
 from webui.engine.catalogue import Model, find
 from webui.engine.judge import judge
+from webui.engine.stock import Stock
 from webui.errors import InvalidRequest, ModelError, NotAllowed, NotFound, StorageError, UserError
 from webui.events import Cancelled, Event, Failed, Finished
 from webui.jobs.job import Job
@@ -51,14 +52,12 @@ class Home(Protocol):
 
     settings: Settings
     rates: Rates
+    stock: Stock
     words: Words
 
     @property
     def slots(self) -> int:
         """Jobs that advance at once."""
-
-    def models(self) -> Mapping[str, Model]:
-        """What can be used, by name."""
 
     def take(self, jobs: Sequence[Job], entry: ComparisonEntry | None = None) -> None:
         """Journal jobs and put those that have not ended in line."""
@@ -131,9 +130,9 @@ class Comparisons:
         """
         if not by.makes:
             raise NotAllowed(ONLY_LOOKS)
-        fixed = settled(comparison, self._home.models())
+        fixed = settled(comparison, self._home.stock.models())
         entry = ComparisonEntry(secrets.token_hex(8), by.id, datetime.now().astimezone(), fixed)
-        self._home.take(made(entry, fixed.requests(), self._home.models(), self._home.words), entry)
+        self._home.take(made(entry, fixed.requests(), self._home.stock.models(), self._home.words), entry)
         return self._compared(entry)
 
     def extend(self, id: str, values: Sequence[Any], by: Person) -> Compared:
@@ -146,11 +145,11 @@ class Comparisons:
         with self._extending:
             entry = self._own(id, by).entry
             longer = entry.comparison.extended(values)
-            named(longer, self._home.models())
+            named(longer, self._home.stock.models())
             before = len(entry.comparison.columns)
             new = [one for cell, one in zip(longer.cells(), longer.requests(), strict=True) if cell.column >= before]
             entry = entry._replace(comparison=longer)
-            self._home.take(made(entry, new, self._home.models(), self._home.words), entry)
+            self._home.take(made(entry, new, self._home.stock.models(), self._home.words), entry)
         return self._compared(entry)
 
     def again(self, id: str, by: Person) -> Compared:
@@ -196,7 +195,7 @@ class Comparisons:
         Raises:
             InvalidRequest, ModelError: as in `begin`.
         """
-        jobs = cells_of(comparison, self._home.models(), self._home.words)
+        jobs = cells_of(comparison, self._home.stock.models(), self._home.words)
         requests = [job.request for job in jobs if not job.done]
         steps = sum(request.steps for request in requests)
         seconds = seconds_of(self._home.rates, requests, self._home.slots or SLOTS)
@@ -282,7 +281,7 @@ class Comparisons:
             known = pictures.get(tuple(cell.values.items()), RecordedCell(values=cell.values))
             resolved = self._recipe(known)
             if resolved is None or any(getattr(resolved, field) != value for field, value in cell.values.items()):
-                model = self._home.models().get(request.model or "")
+                model = self._home.stock.models().get(request.model or "")
                 resolved = request.resolve(model.defaults if model else Defaults(), request.model or "")
                 end: Event = Failed(message=known.error or GONE)
             else:

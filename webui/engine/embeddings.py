@@ -11,7 +11,7 @@ from typing import NamedTuple
 from webui.engine.catalogue import Model
 from webui.engine.families import CLIPS, FAMILIES
 from webui.engine.prompt import parse_all
-from webui.engine.tensors import FLOATS, header, regular
+from webui.engine.tensors import FLOATS, Header, header, regular
 from webui.errors import InvalidRequest, ModelError
 
 ENDING = ".safetensors"
@@ -68,18 +68,23 @@ def recognise(path: Path) -> Embedding | None:
         ModelError: the file is damaged.
     """
     state = regular(path)
-    tensors = header(path).tensors
+    found = vectors(header(path))
+    return None if found is None else Embedding(path.stem, path, *found, (state.st_mtime_ns, state.st_size))
+
+
+def vectors(found: Header) -> tuple[tuple[str, ...], tuple[int, ...], int] | None:
+    """Keys, widths and number of the vectors in a file with this header; `None` if it is something else."""
+    tensors = found.tensors
     keys = next((keys for keys in KEYS if set(keys) == set(tensors)), None)
     if keys is None and len(tensors) == 1 and re.fullmatch(r"<.{1,200}>", next(iter(tensors))):
         keys = tuple(tensors)
     if keys is None:
         return None
-    found = [tensors[key] for key in keys]
-    counts = {tensor.shape[0] if len(tensor.shape) == 2 else 1 for tensor in found}
-    if len(counts) > 1 or not all(0 < len(tensor.shape) <= 2 and min(tensor.shape) and tensor.dtype in FLOATS for tensor in found):
+    each = [tensors[key] for key in keys]
+    counts = {tensor.shape[0] if len(tensor.shape) == 2 else 1 for tensor in each}
+    if len(counts) > 1 or not all(0 < len(tensor.shape) <= 2 and min(tensor.shape) and tensor.dtype in FLOATS for tensor in each):
         return None
-    widths = tuple(tensor.shape[-1] for tensor in found)
-    return Embedding(path.stem, path, keys, widths, counts.pop(), (state.st_mtime_ns, state.st_size))
+    return keys, tuple(tensor.shape[-1] for tensor in each), counts.pop()
 
 
 def names(models: Mapping[str, Model]) -> dict[str, str]:

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from webui.engine import schedulers
-from webui.engine.catalogue import Model, find, scan
+from webui.engine.catalogue import Model, find
 from webui.engine.embeddings import spoken
 from webui.engine.latents import LAYOUTS
 from webui.engine.loading import Busy, Loaded, Loader
 from webui.engine.loop import Job, Loop, Setting, Task
 from webui.engine.loras import known, tags
 from webui.engine.memory import exhausted
+from webui.engine.shelf import Shelf
 from webui.engine.texts import Spoken
 from webui.errors import UserError
 from webui.events import Cancelled, Event, Failed, Rendered, Started, Step, Waiting
@@ -50,7 +51,7 @@ class Engine:
         wishes: Wishes | None = None,
     ) -> None:
         self._device = pick_device(device)
-        self._models = scan(models)
+        self._models = Shelf(models)
         self._loader = Loader(self._device, wishes)
         self._previews = previews
         rows = rows or (CPU_ROWS if self._device.type == "cpu" else ACCELERATOR_ROWS)
@@ -73,6 +74,8 @@ class Engine:
 
     def submit(self, job: str, request: Resolved, emit: Emit) -> None:
         """Take a job in at the next step. It tells `emit` Waiting*, Started, Step*, then one of Rendered, Failed, Cancelled."""
+        if self._models.changed():
+            self._models.walk()
         self._loop.add(Job(job, partial(self._story, request, emit), lambda: emit(Cancelled()), partial(_failed, emit)))
 
     def cancel(self, job: str) -> None:
@@ -145,7 +148,7 @@ class Engine:
         ).images[0]
         # 5. The picture.
         pixels = (picture.float().permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous()
-        seconds, dtype = time.monotonic() - began, str(loaded.pipe.dtype).removeprefix("torch.")
+        seconds, dtype = time.monotonic() - began, str(loaded.placement.dtype).removeprefix("torch.")
         emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), seconds=seconds, dtype=dtype))
 
     def _show(self, loaded: Loaded, request: Resolved, emit: Emit, began: float, i: int, x0: Tensor) -> None:

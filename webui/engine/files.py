@@ -32,17 +32,6 @@ OTHERS: tuple[tuple[str, str], ...] = (
 )
 
 
-LORA = re.compile(r"lora_(unet|te|te1|te2|transformer)_|.*\.lora_(A|B|up|down)\.|.*\.lora\.(up|down)\.")
-
-LORA_MARKS: tuple[tuple[str, int | None, str], ...] = (
-    # A tensor's name as a regular expression, its second dimension, and the family that the LoRA is for.
-    (r".*attn2[._]to_k[._](lora_down|lora_A|lora\.down)", 768, "Stable Diffusion 1.x"),
-    (r".*attn2[._]to_k[._](lora_down|lora_A|lora\.down)", 1024, "Stable Diffusion 2.x"),
-    (r".*attn2[._]to_k[._](lora_down|lora_A|lora\.down)", 2048, "Stable Diffusion XL"),
-    (r".*(joint_transformer_blocks|joint_blocks)", None, "Stable Diffusion 3"),
-)
-
-
 SPOKEN = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon", "eps": "epsilon"}
 """A model's notes -> the scheduler's word."""
 
@@ -67,7 +56,15 @@ def recognise(path: Path) -> Checkpoint:
     Raises:
         ModelError: it is damaged, or no whole model of a family that is opened from one file; the sentence says what it is.
     """
-    found = header(path)
+    return recognised(path, header(path))
+
+
+def recognised(path: Path, found: Header) -> Checkpoint:
+    """What the file at `path`, with this header, is.
+
+    Raises:
+        ModelError: no whole model of a family that is opened from one file; the sentence says what it is.
+    """
     for name, family in FAMILIES.items():
         if family.file and _fits(found, family.file):
             return _checkpoint(path, found, name, family.file)
@@ -76,30 +73,6 @@ def recognise(path: Path) -> Checkpoint:
             if re.match(pattern, key):
                 raise ModelError(sentence, "model")
     raise ModelError("It is not an image model that this version knows.", "model")
-
-
-class LoraFile(NamedTuple):
-    """A file with a LoRA in it."""
-
-    family: str
-    """What it is for; empty where its tensors do not say."""
-    bytes: int
-
-
-def lora(path: Path) -> LoraFile | None:
-    """What LoRA the file holds, if it holds one.
-
-    Raises:
-        ModelError: the file is damaged.
-    """
-    found = header(path)
-    if not any(LORA.match(key) for key in found.tensors):
-        return None
-    for pattern, width, family in LORA_MARKS:
-        for key, tensor in found.tensors.items():
-            if re.match(pattern, key) and width in (None, *tensor.shape[1:2]):
-                return LoraFile(family, found.bytes)
-    return LoraFile("", found.bytes)
 
 
 def _fits(found: Header, file: File) -> bool:

@@ -85,23 +85,24 @@ def known(models: Mapping[str, Model], loras: tuple[Lora, ...], family: str) -> 
     """
     if loras and not FAMILIES[family].loras:
         raise InvalidRequest(f"{family} models take no LoRAs. Remove <lora:...> from the prompt.", "prompt")
-    there: dict[str, Model] = {}
-    for name, model in models.items():
-        if model.kind == "lora":
-            for short in _called(name):
-                there.setdefault(short, model)
-    return {lora.name: _suited(there, lora.name, family) for lora in loras}
+    return {lora.name: _suited(models, lora.name, family) for lora in loras}
 
 
-def _suited(there: Mapping[str, Model], name: str, family: str) -> Model:
-    if name not in there:
-        near = difflib.get_close_matches(name, there, 3, 0.4)
-        hint = f"Did you mean: {', '.join(near)}?" if near else "Put its .safetensors file into models/loras/ and start again."
+def _suited(models: Mapping[str, Model], name: str, family: str) -> Model:
+    # Of ten thousand files only those are looked at that may be meant.
+    meant = [models[path] for path in models if name in path and name in _called(path)]
+    found = next((model for model in meant if model.kind == "lora"), None)
+    if found is None and (damaged := next((model for model in meant if model.reason), None)):
+        raise InvalidRequest(f"The LoRA {name[:80]} cannot be used: {damaged.reason}", "prompt")
+    if found is None:
+        there = [short for path, model in models.items() if model.kind == "lora" for short in _called(path)]
+        near = list(dict.fromkeys(difflib.get_close_matches(name, there, 3, 0.4)))
+        hint = f"Did you mean: {', '.join(near)}?" if near else "Put its .safetensors file into models/loras/."
         raise InvalidRequest(f"There is no LoRA called {name[:80]!r}. {hint}", "prompt")
-    made_for = there[name].family
+    made_for = found.family
     if made_for and made_for != family:
         raise InvalidRequest(f"The LoRA {name[:80]} is for {made_for} models, and this one is {family}.", "prompt")
-    return there[name]
+    return found
 
 
 def _called(path: str) -> tuple[str, ...]:

@@ -127,7 +127,7 @@ def inspect(path: Path, pipelines: tuple[str, ...]) -> Folder:
         _no_code(folder)
         configs[part] = _configs(folder)
         if name in (*DENOISERS, *AUTOENCODERS, *ENCODERS, GLM):
-            files, found = _weights(folder)
+            files, found = weights(folder)
             variant = variant or found
             headers = [header(file) for file in files]
             if not any(tensor.dtype in FLOATS for one in headers for tensor in one.tensors.values()):
@@ -215,7 +215,7 @@ def _configs(folder: Path) -> Mapping[str, Any]:
     return config
 
 
-def _weights(folder: Path) -> tuple[list[Path], str | None]:
+def weights(folder: Path) -> tuple[list[Path], str | None]:
     """The files that would be loaded, and their variant."""
     for variant in (None, VARIANT):
         infix = f".{variant}" if variant else ""

@@ -26,6 +26,7 @@ from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import size
 from webui.panels.remember import AT_ONCE, QUIET, fields, known, remember, restored
+from webui.panels.renewed import renews
 from webui.panels.styling import known_styles, styling
 from webui.people import Person
 from webui.request import Request, help_text
@@ -85,6 +86,7 @@ def compare(studio: Studio) -> None:
     applied = gr.Textbox(usual.name, visible=False)
     _remember(studio, parts, axes, controls, applied)
     _adopt(studio, controls, applied)
+    renews(studio, controls["model"], PREFIX)
     schedules(controls, partial(_offered, studio))
     # In the browser alone: the pictures are there already.
     pair = _trigger("pair")

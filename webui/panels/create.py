@@ -24,6 +24,7 @@ from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import SHAPES, shaped, size
 from webui.panels.remember import AT_ONCE, QUIET, fields, known, remember, restored
+from webui.panels.renewed import renews, takes
 from webui.panels.styling import EDIT, keeper, known_styles, styling
 from webui.request import Request, help_text
 from webui.studio import Studio
@@ -69,6 +70,7 @@ def create(studio: Studio) -> None:
     _remember(studio, parts, controls, chips, applied)
     copies(copy, controls)
     _adopt(studio, controls, chips, applied)
+    renews(studio, controls["model"])
     schedules(controls, lambda shown: Offered.by([chosen(studio, shown["model"])]))
     for name, button in shapes.items():
         outline = partial(_outline, studio, name)
@@ -132,3 +134,4 @@ def _adopt(studio: Studio, controls: Mapping[str, Component], chips: list[Compon
 
     outputs = [*(controls[name] for name in ADOPTED), *chips, applied]
     controls["model"].input(adopt, [applied, *controls.values()], outputs, **AT_ONCE)  # type: ignore[attr-defined]
+    takes(controls["model"], adopt, [applied, *controls.values()], outputs)

@@ -10,10 +10,11 @@ import gradio as gr
 
 from webui.panels.compare import compare
 from webui.panels.create import create
+from webui.panels.models import models
 from webui.panels.share import share
 from webui.studio import Studio
 
-PANELS: dict[str, Callable[[Studio], None]] = {"Create": create, "Compare": compare, "Share": share}
+PANELS: dict[str, Callable[[Studio], None]] = {"Create": create, "Compare": compare, "Models": models, "Share": share}
 """Tab -> what lays it out."""
 
 HERE = Path(__file__).parent
@@ -29,11 +30,11 @@ UPLOADS = (60, 600)
 """Every so many seconds files that were uploaded more than so many seconds ago are deleted; all of them when the studio ends. A picture
 whose settings are read is needed for a moment only, and Gradio keeps what it is given for ever."""
 
-STYLES = ("page.css", "styles.css", "compare.css", "share.css")
+STYLES = ("page.css", "styles.css", "compare.css", "models.css", "share.css")
 SCRIPTS = (
     "base.js", "feed.js", "tabs.js", "masthead.js", "queue.js", "keys.js", "loras.js", "form.js", "create.js", "styles.js",
     "compare/state.js", "compare/sheet.js", "compare/lens.js", "compare/time.js", "compare/look.js", "compare/curve.js", "compare/shelf.js",
-    "compare/asking.js", "compare/compare.js", "compare/hands.js", "share.js", "arrive.js",
+    "compare/asking.js", "compare/compare.js", "compare/hands.js", "models.js", "adding.js", "share.js", "arrive.js",
 )  # fmt: skip
 """In the order in which they are loaded: each uses only what stands before it."""
 

@@ -23,6 +23,7 @@ from webui.server.asking import By
 from webui.server.comparisons import comparisons
 from webui.server.docs import body_of, page_of
 from webui.server.feed import described, feed
+from webui.server.models import models
 from webui.server.objects import an_object
 from webui.studio import BATCH_LIMIT, Studio, may_act
 
@@ -50,13 +51,9 @@ def rest(studio: Studio, *more: APIRouter) -> FastAPI:
 
     @api.get("/status")
     def status() -> dict[str, Any]:
-        """How the engine is."""
-        return studio.status().model_dump()
-
-    @api.get("/models")
-    def models() -> dict[str, Any]:
-        """The models, with what each proposes."""
-        return {"models": [model.model_dump(exclude={"path"}) for model in studio.models().values()]}
+        """How the engine is; `models` is another number whenever a model came or went."""
+        studio.stock.models()
+        return studio.status().model_dump() | {"models": studio.stock.revision}
 
     @api.get("/loras")
     def loras(model: str | None = None) -> dict[str, Any]:
@@ -139,7 +136,8 @@ def rest(studio: Studio, *more: APIRouter) -> FastAPI:
         studio.cancel([job.id for job in jobs], by)
         return {"jobs": [described(job) for job in jobs]}
 
-    api.include_router(comparisons(studio), prefix="/comparisons")
+    api.include_router(comparisons(studio))
+    api.include_router(models(studio))
     return api
 
 

@@ -9,8 +9,10 @@ import gradio as gr
 from fastapi import FastAPI
 from starlette.types import Scope
 
+from webui.downloads.downloads import Downloads
 from webui.server.answers import answer_bugs, answer_errors
 from webui.server.api import pictures, rest
+from webui.server.downloads import downloads
 from webui.server.entrance import Entrance
 from webui.server.guard import Guard
 from webui.server.head import local
@@ -34,7 +36,8 @@ def create(
     answer_errors(door)
     lan, owners = lan or Lan(0), frozenset(hosts)
     # Before the page: "/" takes all that comes after it.
-    door.mount("/api", rest(studio, sharing(studio, lan), wording(studio)))
+    fetched = downloads(Downloads(studio.settings.models, studio.stock.refresh))
+    door.mount("/api", rest(studio, sharing(studio, lan), wording(studio), fetched))
     door.mount("/pictures", pictures(studio))
 
     def answered(scope: Scope) -> Container[str]:

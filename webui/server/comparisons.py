@@ -29,7 +29,7 @@ VALUES = 'Send the new columns as {"values": [48, 64]}.'
 
 def comparisons(studio: Studio) -> APIRouter:
     """The routes."""
-    router, all_of_them, one_by_one = APIRouter(), studio.comparisons, asyncio.Semaphore(1)
+    router, all_of_them, one_by_one = APIRouter(prefix="/comparisons"), studio.comparisons, asyncio.Semaphore(1)
 
     async def made(make: Callable[..., Made], *arguments: Any, **more: Any) -> Made:
         """What takes a moment to compute, in a thread: one at a time, so that the engine keeps its cores."""

@@ -15,7 +15,7 @@ from webui.access.access import LINKS
 from webui.errors import InvalidRequest, NotAllowed, UserError
 from webui.panels.recipe import fragment
 from webui.people import COLOURS, RIGHTS, Person
-from webui.server.asking import By
+from webui.server.asking import By, Owner
 from webui.server.docs import body_of
 from webui.server.lan import Lan
 from webui.server.objects import an_object
@@ -25,8 +25,6 @@ T = TypeVar("T", bound=BaseModel)
 
 SHOWN = 24
 """Pictures in one answer about what is shown to the team."""
-
-OWNERS = "Only the owner of the studio does that."
 
 
 class _Body(BaseModel):
@@ -101,10 +99,8 @@ def sharing(studio: Studio, lan: Lan) -> APIRouter:
         return _state(studio, lan, by)
 
     @routes.put("/share", openapi_extra=body_of(Sharing))
-    async def change(http: Http, by: By) -> JSONResponse:
+    async def change(http: Http, by: Owner) -> JSONResponse:
         """Open or close the studio for the local network; ask guests for a password, or, with an empty one, for none."""
-        if not by.owns:
-            raise NotAllowed(OWNERS)
         wanted = await _read(http, Sharing)
         if wanted.password is not None:
             access.set_password(wanted.password or None, by)

@@ -12,6 +12,7 @@ from webui.comparison import LINES, NUMBERS
 from webui.engine.catalogue import Model
 from webui.engine.samplers import SCHEDULES
 from webui.panels.offered import Offered
+from webui.panels.parts.model import choices
 from webui.request import PROMPT_LENGTH, title
 
 NOTHING = ""
@@ -132,7 +133,7 @@ def _label(field: str) -> str:
 
 def _chips(models: Mapping[str, Model], offered: Offered, field: str) -> list[Any]:
     if field == "model":
-        return [(model.title, name) for name, model in models.items()]
+        return list(choices(models))
     if field == "sampler":
         return list(offered.samplers)
     if field == "schedule":

@@ -1,9 +1,12 @@
 // What every script of the page uses. Each file adds one thing to `stepwise`; page.py loads them in order.
 window.stepwise = (() => {
   const at = (selector, within = document) => within.querySelector(selector);
-  const make = (tag, properties = {}, ...inside) => {
+  // `aria` and `data` hold attributes without their prefix; `role` goes with `aria`. What is `null` inside is left out.
+  const make = (tag, { aria = {}, data = {}, ...properties } = {}, ...inside) => {
     const made = Object.assign(document.createElement(tag), properties);
-    made.append(...inside);
+    Object.assign(made.dataset, data);
+    Object.entries(aria).forEach(([name, value]) => made.setAttribute(name === "role" ? name : `aria-${name}`, value));
+    made.append(...inside.filter((part) => part !== null));
     return made;
   };
   const say = (line, words) => { if (line && line.textContent !== words) line.textContent = words; };
@@ -37,13 +40,34 @@ window.stepwise = (() => {
   async function ask(path, method = "GET", body = undefined) {
     const options = body === undefined ? { method } : { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
     const answer = await fetch(path, options).catch(() => null);
+    if (answer && answer.status === 401) { location.reload(); return { ok: false, sentence: "" }; } // signed out: the sign-in page says what to do
     const value = answer ? await answer.json().catch(() => null) : null;
     if (answer && answer.ok && value) return { ok: true, value };
     const { message = "The studio does not answer. Look whether it still runs.", field = null } = (value && value.error) || {};
     return { ok: false, sentence: message, field };
   }
 
+  // On plain http, where browsers have no clipboard for scripts, the old way still works.
+  async function copy(text, button) {
+    let done = false;
+    if (navigator.clipboard && window.isSecureContext) done = await navigator.clipboard.writeText(text).then(() => true, () => false);
+    if (!done) {
+      const box = make("textarea", { value: text, className: "unseen", readOnly: true });
+      document.body.append(box);
+      box.select();
+      done = document.execCommand("copy");
+      box.remove();
+      button.focus();
+    }
+    const words = button.dataset.words || button.textContent;
+    button.dataset.words = words; // a second press meanwhile must not take "Copied" for its words
+    button.textContent = done ? "Copied" : "Select it and copy";
+    setTimeout(() => { button.textContent = words; delete button.dataset.words; }, 1600);
+  }
+
+  const copier = (text, words = "Copy") => make("button", { type: "button", className: "plain", textContent: words, onclick: (event) => copy(text(), event.currentTarget) });
+
   const recipe = (request) => [`seed ${request.seed}`, `${request.steps} steps`, request.sampler, request.schedule, `guidance ${request.guidance}`, `${request.width} × ${request.height}`].join(" · ");
 
-  return { at, make, say, painter, show, ask, recipe };
+  return { at, make, say, painter, show, ask, copy, copier, recipe };
 })();

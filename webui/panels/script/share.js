@@ -1,50 +1,13 @@
 // Sharing: who is here, the links, what is shown to the team, and links to settings. Every right is checked by the studio, not here.
 stepwise.share = (() => {
   const ME = "stepwise-me"; // the name and colour that somebody chose, kept in this browser
-  const at = (selector) => document.querySelector(selector);
-  const make = (tag, properties = {}, ...inside) => {
-    const { data = {}, aria = {}, ...rest } = properties;
-    const made = Object.assign(document.createElement(tag), rest);
-    Object.assign(made.dataset, data);
-    Object.entries(aria).forEach(([name, value]) => made.setAttribute(name === "role" ? name : `aria-${name}`, value));
-    made.append(...inside.filter((part) => part !== null));
-    return made;
-  };
+  const { at, make, ask, copy, copier } = stepwise;
   let me = null;
   let state = null; // what only the owner hears of
 
   // Taken out of the address at once: a reload is to show what was changed since.
   const recipeLink = location.hash.startsWith("#recipe=") ? location.hash : "";
   if (recipeLink) history.replaceState(null, "", location.pathname + location.search);
-
-  async function ask(path, method = "GET", body = undefined) {
-    const options = body === undefined ? { method } : { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
-    const answer = await fetch(path, options).catch(() => null);
-    if (answer && answer.status === 401) { location.reload(); return {}; } // signed out: the sign-in page says what to do
-    const value = answer ? await answer.json().catch(() => null) : null;
-    if (answer && answer.ok) return { value };
-    return { sentence: (value && value.error && value.error.message) || "The studio does not answer. Look whether it still runs." };
-  }
-
-  // --- copying ---
-
-  // On plain http, where browsers have no clipboard for scripts, the old way still works.
-  async function copy(text, button) {
-    let done = false;
-    if (navigator.clipboard && window.isSecureContext) done = await navigator.clipboard.writeText(text).then(() => true, () => false);
-    if (!done) {
-      const box = make("textarea", { value: text, className: "unseen", readOnly: true });
-      document.body.append(box);
-      box.select();
-      done = document.execCommand("copy");
-      box.remove();
-    }
-    const words = button.textContent;
-    button.textContent = done ? "Copied" : "Select it and copy";
-    setTimeout(() => { button.textContent = words; }, 1600);
-  }
-
-  const copier = (text, words = "Copy") => make("button", { type: "button", className: "plain", textContent: words, onclick: (event) => copy(text(), event.currentTarget) });
 
   // --- links to settings ---
 

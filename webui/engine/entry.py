@@ -1,0 +1,120 @@
+"""One file or folder below `models/` -> what it is, or why it cannot be used. Nothing is unpickled, executed or believed."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from webui.engine.cards import licence_of, read_json, told
+from webui.engine.catalogue import Model
+from webui.engine.extras import Extra, extra
+from webui.engine.families import PIPELINES, defaults_of, family_of, suits
+from webui.engine.files import recognised
+from webui.engine.safety import AUTOENCODERS, inspect, weights
+from webui.engine.tensors import PICKLE, PICKLES, Header, header, regular
+from webui.errors import ModelError, UserError
+from webui.request import Request
+
+log = logging.getLogger(__name__)
+
+FILES = (".safetensors", ".gguf", *PICKLES)
+"""Endings of files that somebody may take for a model."""
+
+UNUTTERABLE = frozenset("<>:")
+"""Signs that end a name in a prompt."""
+
+PURPOSES = {
+    "lora": "It is a LoRA, which changes a model and is none itself. Use it in a prompt: <lora:{stem}:0.8>.",
+    "vae": "It is an autoencoder (VAE), which is a part of a model: each model brings its own.",
+    "embedding": "It is a textual-inversion embedding, which is a word for a model: write {stem} into a prompt.",
+}
+"""Kind -> what is said where somebody takes it for a model."""
+
+
+class Place(NamedTuple):
+    """Where something lies, and what lies beside it under its name."""
+
+    path: Path
+    notes: tuple[Path, ...] = ()
+    """What is said of it: .json, .yaml."""
+    thumbnail: str = ""
+    """A picture."""
+
+
+def read(name: str, place: Place) -> Model:
+    """What lies there under that name. What cannot be used has its reason."""
+    shown = name if name.isprintable() else ascii(name)[1:-1]
+    path = place.path
+    try:
+        if shown != name:
+            raise ModelError("Rename it to letters, digits, spaces and dashes.", "model")
+        return _file(name, place) if path.suffix.lower() in FILES or not path.is_dir() else _folder(name, place)
+    except ModelError as error:
+        return Model(
+            name=shown, path=path, title=Path(shown).name, bytes=_bytes(path), reason=error.message, thumbnail=place.thumbnail
+        )  # fmt: skip
+
+
+def _bytes(path: Path) -> int:
+    """Of a file; a folder's are not counted where it cannot be used."""
+    try:
+        return regular(path).st_size
+    except ModelError:
+        return 0
+
+
+def _file(name: str, place: Place) -> Model:
+    if place.path.suffix.lower() in PICKLES:
+        raise ModelError(f"It {PICKLE}.", "model")
+    found = header(place.path)
+    if (other := extra(found)) is not None:
+        return _extra(name, place, other, found)
+    checkpoint = recognised(place.path, found)
+    known = {
+        "name": name, "path": place.path, "family": checkpoint.family, "bytes": checkpoint.bytes, "parameters": checkpoint.parameters,
+        "defaults": defaults_of(checkpoint.family, name, {}), "thumbnail": place.thumbnail,
+    }  # fmt: skip
+    return Model(**({"title": place.path.stem} | _told(place, found) | known))
+
+
+def _extra(name: str, place: Place, other: Extra, found: Header) -> Model:
+    stem = place.path.stem if place.path.suffix.lower() in FILES else place.path.name
+    if other.kind != "vae" and UNUTTERABLE & set(stem):
+        raise ModelError("Rename it: its name goes into prompts, where <, > and : mean something else.", "model")
+    known = {
+        "name": name, "path": place.path, "kind": other.kind, "family": other.family, "bytes": found.bytes, "parameters": other.parameters,
+        "reason": PURPOSES[other.kind].format(stem=stem), "thumbnail": place.thumbnail,
+    }  # fmt: skip
+    return Model(**({"title": stem, "summary": other.summary} | _told(place, found) | known))
+
+
+def _told(place: Place, found: Header) -> dict[str, Any]:
+    card = next((file for file in place.notes if file.suffix == ".json"), None)
+    return told(found.metadata, read_json(card) if card else {})
+
+
+def _folder(name: str, place: Place) -> Model:
+    path = place.path
+    if not (path / "model_index.json").exists() and read_json(path / "config.json").get("_class_name") in AUTOENCODERS:
+        file = header(weights(path)[0][0])
+        other = extra(file) or Extra("vae", "", {"vae": file.parameters})
+        return _extra(name, place, other, file)
+    found = inspect(path, PIPELINES)
+    family = family_of(found.pipeline, found.configs)
+    defaults = defaults_of(family, name, found.configs)
+    known = {
+        "name": name, "path": path, "family": family, "bytes": found.bytes,
+        "parameters": found.parameters, "reason": "", "kind": "model", "thumbnail": place.thumbnail,
+    }  # fmt: skip
+    card = {field: value for field, value in read_json(path / "card.json").items() if field not in ("words", "stamp", "sha256", "body")}
+    plain = {"title": path.name, "licence": licence_of(path / "README.md")}
+    try:
+        model = Model(**(plain | card | known | {"defaults": defaults.model_dump() | card}))
+        suits(Request().resolve(model.defaults, name), family)
+    except (ValidationError, TypeError, UserError) as error:
+        log.warning("models/%s: its card.json is not understood and is left aside: %s", name, error)
+        return Model(**(plain | known | {"defaults": defaults}))
+    return model
