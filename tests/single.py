@@ -29,11 +29,6 @@ OPEN_CLIP = {
 
 def write_checkpoint(file: Path, pipe: Any, **extra: Tensor) -> Path:
     """The pipeline's weights in one file; `extra` tensors are added as they are."""
-    unet = {f"model.diffusion_model.{_unet(key, pipe.unet.config)}": value for key, value in pipe.unet.state_dict().items()}
-    vae = {}
-    for key, value in pipe.vae.state_dict().items():
-        linear = "attentions" in key and key.endswith("weight") and value.ndim == 2
-        vae[f"first_stage_model.{_vae(key, pipe.vae.config)}"] = value[:, :, None, None] if linear else value
     if hasattr(pipe, "text_encoder_2"):
         texts = _clip(pipe.text_encoder, "conditioner.embedders.0.transformer.") | _open_clip(
             pipe.text_encoder_2, "conditioner.embedders.1.model."
@@ -42,8 +37,17 @@ def write_checkpoint(file: Path, pipe: Any, **extra: Tensor) -> Path:
         texts = _open_clip(pipe.text_encoder, "cond_stage_model.model.")
     else:
         texts = _clip(pipe.text_encoder, "cond_stage_model.transformer.")
-    save_file({key: value.contiguous().clone() for key, value in (unet | vae | texts | extra).items()}, file)
+    save_file({key: value.contiguous().clone() for key, value in (renamed(pipe.unet, pipe.vae) | texts | extra).items()}, file)
     return file
+
+
+def renamed(unet: Any, vae: Any) -> dict[str, Tensor]:
+    """The tensors of a U-Net and an autoencoder by the names that they have in a checkpoint."""
+    tensors = {f"model.diffusion_model.{_unet(key, unet.config)}": value for key, value in unet.state_dict().items()}
+    for key, value in vae.state_dict().items():
+        linear = "attentions" in key and key.endswith("weight") and value.ndim == 2
+        tensors[f"first_stage_model.{_vae(key, vae.config)}"] = value[:, :, None, None] if linear else value
+    return tensors
 
 
 def write_configs(folder: Path, pipe: Any) -> Path:

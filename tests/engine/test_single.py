@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.engine.conftest import pixels
 from tests.families import WIDE, write_family
-from tests.single import write_checkpoint, write_configs
+from tests.single import renamed, write_checkpoint, write_configs
 from tests.tiny import tokenizer as tiny_tokenizer
 from webui.engine import clip, files, single
 from webui.engine.engine import Engine
@@ -44,6 +46,22 @@ def models(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("models")
     write_checkpoint(home / "file.safetensors", pipe_of(write_family(home / "folder", family, wide=True)))
     return home
+
+
+def test_our_configurations_are_enough_to_open_what_people_have(family: str) -> None:
+    """At true size, without the numbers: the converter of diffusers reads the files as they are, and fills in no defaults."""
+    file = FAMILIES[family].file
+    assert file is not None
+    configs = {part: json.loads((files.DATA / file.folder / part / "config.json").read_text()) for part in ("unet", "vae")}
+    with torch.device("meta"):
+        unet: Any = diffusers.UNet2DConditionModel.from_config(configs["unet"])
+        vae: Any = diffusers.AutoencoderKL.from_config(configs["vae"])
+    checkpoint = renamed(unet, vae)
+    for part, made in (
+        (unet, convert_ldm_unet_checkpoint(dict(checkpoint), configs["unet"])),
+        (vae, convert_ldm_vae_checkpoint(dict(checkpoint), configs["vae"])),
+    ):
+        assert {key: value.shape for key, value in made.items()} == {key: value.shape for key, value in part.state_dict().items()}
 
 
 @pytest.fixture
