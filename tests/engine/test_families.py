@@ -210,6 +210,12 @@ def test_what_it_does_not_have_is_refused_with_a_sentence(model: Model, family: 
         assert refused.value.field == field and refused.value.message.endswith(".") and family in refused.value.message
 
 
+def test_a_negative_prompt_that_a_style_brings_is_told_as_that() -> None:
+    asks = Request(seed=1, prompt="a").resolve(FAMILIES["FLUX.1"].defaults, "m").model_copy(update={"drawn_negative": "blurry"})
+    with pytest.raises(InvalidRequest, match="Take out the style"):
+        suits(asks, "FLUX.1")
+
+
 def test_each_family_has_its_test_and_each_default_suits_it() -> None:
     assert set(PIPES) == set(FAMILIES)
     for name, row in FAMILIES.items():

@@ -29,12 +29,12 @@ GB = 10**9
 
 
 def model(billions: float, size: int = 512, family: str = "Stable Diffusion XL") -> Model:
-    shares = {"transformer": 0.55, "text_encoder": 0.4, "vae": 0.05} if family == "FLUX.1" else {"unet": 0.8, "text_encoder": 0.2}
+    shares = {"transformer": 0.55, "text_encoder": 0.4, "vae": 0.05} if family == "Chroma" else {"unet": 0.8, "text_encoder": 0.2}
     parameters = {part: round(share * billions * GB) for part, share in shares.items()}
     return Model(name="m", path=Path("m"), title="m", family=family, parameters=parameters, defaults=Defaults(width=size, height=size))
 
 
-FLUX = model(17, 1024, "FLUX.1")
+CHROMA = model(17, 1024, "Chroma")
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,13 @@ FLUX = model(17, 1024, "FLUX.1")
         (model(1), CUDA, 20, {}, (FULL, False, False)),
         (model(1), CUDA, 3, {}, (HALF, False, False)),
         (model(12), CUDA, 80, {}, (HALF, False, False)),
-        (FLUX, CUDA, 80, {}, (HALF, False, False)),
-        (FLUX, CUDA, 42, {}, (HALF, True, False)),
-        (FLUX, CUDA, 12, {}, (HALF, False, True)),
-        (FLUX, CUDA, 6.5, {}, (HALF, True, True)),
-        (FLUX, CUDA, 80, {"offload": "group"}, (HALF, False, True)),
-        (FLUX, CUDA, 80, {"offload": "group", "tiling": "on", "dtype": "float32"}, (FULL, True, True)),
-        (FLUX, CUDA, 42, {"tiling": "off"}, (HALF, False, True)),
+        (CHROMA, CUDA, 80, {}, (HALF, False, False)),
+        (CHROMA, CUDA, 42, {}, (HALF, True, False)),
+        (CHROMA, CUDA, 12, {}, (HALF, False, True)),
+        (CHROMA, CUDA, 6.5, {}, (HALF, True, True)),
+        (CHROMA, CUDA, 80, {"offload": "group"}, (HALF, False, True)),
+        (CHROMA, CUDA, 80, {"offload": "group", "tiling": "on", "dtype": "float32"}, (FULL, True, True)),
+        (CHROMA, CUDA, 42, {"tiling": "off"}, (HALF, False, True)),
         (model(1), CPU, 20, {"dtype": "bfloat16", "tiling": "on"}, (HALF, True, False)),
         (model(1), CPU, 20, {"offload": "group"}, (FULL, False, False)),
     ],
@@ -79,7 +79,7 @@ def test_how_it_lies_follows_from_size_device_room_and_wishes(
             "bfloat16, half of float32, which would need about 6.8 GB: it needs about 3.4 GB, and 5.0 GB were free.",
         ),
         (
-            FLUX,
+            CHROMA,
             CUDA,
             6.5,
             {},
@@ -112,7 +112,7 @@ def test_more_memory_would_change_nothing_where_the_first_choice_fits() -> None:
     [
         (model(12), CPU, 10, 10, {}, r"cannot be loaded: it needs about 36\.4 GB of memory, and 10\.0 GB are free\. Close "),
         (model(1), CPU, 5, 5, {"dtype": "float32"}, r"loaded as it was asked for \(--dtype float32\): it needs about 6\.8 GB"),
-        (FLUX, CUDA, 12, 20, {}, r"needs about 32\.3 GB of main memory, and 20\.0 GB are free\. Close"),
+        (CHROMA, CUDA, 12, 20, {}, r"needs about 32\.3 GB of main memory, and 20\.0 GB are free\. Close"),
     ],
 )
 def test_what_does_not_fit_at_all_is_a_sentence_with_numbers(

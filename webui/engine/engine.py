@@ -148,7 +148,7 @@ class Engine:
         ).images[0]
         # 5. The picture.
         pixels = (picture.float().permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous()
-        seconds, dtype = time.monotonic() - began, str(loaded.pipe.dtype).removeprefix("torch.")
+        seconds, dtype = time.monotonic() - began, str(loaded.placement.dtype).removeprefix("torch.")
         emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), seconds=seconds, dtype=dtype))
 
     def _show(self, loaded: Loaded, request: Resolved, emit: Emit, began: float, i: int, x0: Tensor) -> None:

@@ -240,7 +240,8 @@ def suits(request: Resolved, name: str) -> None:
         side = int(family.area**0.5)
         raise InvalidRequest(f"{name} models make at most as many pixels as {side} x {side} has. Lower width or height.", "width")
     if request.negative_text.strip() and not family.negative:
-        raise InvalidRequest(f"{name} models take no negative prompt. Leave it empty.", "negative")
+        mend = "Leave it empty." if request.negative.strip() else "Take out the style that brings one."
+        raise InvalidRequest(f"{name} models take no negative prompt. {mend}", "negative")
     if request.guidance != 1 and not family.guidance:
         raise InvalidRequest(f"{name} models have no guidance: it was trained into them. Set it to 1.", "guidance")
 

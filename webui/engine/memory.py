@@ -55,9 +55,13 @@ def needed(model: Model, dtype: torch.dtype, device: torch.device, *, tiled: boo
 
 
 def large_parts(model: Model) -> tuple[str, ...]:
-    """The parts whose layers can be fetched one by one: the denoiser, and language models. CLIP and the autoencoder are small and stay."""
+    """The parts whose layers can be fetched one by one: the denoiser, and language models where the pipeline itself calls them.
+
+    CLIP and the autoencoder are small and stay. So does a T5 that is called by compel, which asks it where it lies and would be told
+    main memory.
+    """
     family = FAMILIES.get(model.family)
-    words = family is not None and family.texts == "its own"
+    words = family is not None and family.texts in ("its own", "masked T5")
     return tuple(part for part in model.parameters if part in ("unet", "transformer") or (words and part.startswith("text_encoder")))
 
 

@@ -91,9 +91,12 @@ def place(pipe: Any, placement: Placement, model: Model, device: torch.device) -
 
 
 def stream(part: torch.nn.Module, device: torch.device) -> None:
-    """Fetch the part's layers from main memory one by one from now on, the next one while one computes."""
-    cuda = device.type == "cuda"
-    apply_group_offloading(part, device, torch.device("cpu"), "leaf_level", non_blocking=cuda, use_stream=cuda)
+    """Fetch the part's layers from main memory one by one from now on.
+
+    Not ahead of time (`use_stream`), which would hide half of the wait: diffusers notes the order of the layers in the first forward and
+    keeps to it, and LoRAs that act in one forward and not in the next one are layers that come and go.
+    """
+    apply_group_offloading(part, device, torch.device("cpu"), "leaf_level")
 
 
 def tile(vae: Any) -> None:

@@ -69,7 +69,7 @@ stepwise.form = (root, prefix, calm) => {
   async function count() {
     const number = ++asked;
     const { prompt, model, styles, seed } = settings;
-    const kept = settings["seed-mode"] === "Keep" && Number.isInteger(seed) ? { seed } : {};
+    const kept = settings["seed-mode"] === "Keep" && Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32 ? { seed } : {};
     const answer = await ask("/api/tokens", "POST", { prompt: prompt || "", model, styles: styles || [], ...kept });
     if (number !== asked) return;
     const line = own("tokens");
