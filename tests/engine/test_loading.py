@@ -14,7 +14,7 @@ import torch
 from tests.tiny import write_pipeline
 from webui.engine import loading
 from webui.engine.catalogue import find
-from webui.engine.loading import Loaded, Loader
+from webui.engine.loading import Busy, Loaded, Loader
 from webui.engine.shelf import scan
 from webui.errors import ModelError
 
@@ -108,3 +108,17 @@ def test_the_models_used_last_are_kept(tmp_path: Path, monkeypatch: pytest.Monke
     assert loader.get(models["0"]) is first
     loader.get(models["2"])
     assert "0" in loader and "1" not in loader and "2" in loader
+
+
+def test_a_model_that_is_written_anew_is_loaded_anew_when_nobody_uses_it(tmp_path: Path) -> None:
+    folder, loader = write_pipeline(tmp_path / "m", seed=1), Loader(torch.device("cpu"))
+    first = scan([tmp_path])["m"]
+    before = loader.get(first)
+    shutil.rmtree(folder)
+    write_pipeline(folder, seed=2)
+    second = scan([tmp_path])["m"]
+    with loader.using(first), pytest.raises(Busy):
+        loader.get(second)
+    after = loader.get(second)
+    assert not torch.equal(before.pipe.unet.conv_in.weight, after.pipe.unet.conv_in.weight)
+    assert loader.get(second) is after

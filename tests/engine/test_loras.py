@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -217,6 +218,15 @@ def test_those_that_nobody_uses_go_and_come_back(
         run(engine, asked(model, f"a<lora:{name}:0.1>"))
         assert len(engine._loader.get(model).adapters._names) == 1
     assert np.array_equal(run(engine, asked(model, "a<lora:look:0.1>"))[0], first)
+
+
+def test_a_file_that_is_written_anew_is_read_anew(home: Path, model: Model, added: dict[str, Deltas]) -> None:
+    draft = home / "loras" / "draft.safetensors"
+    engine, one = Engine([home], "cpu", "off"), asked(model, "a<lora:draft:0.4>")
+    for name in ("words", "both", "words"):
+        shutil.copyfile(home / "loras" / f"{name}.safetensors", draft)
+        assert np.array_equal(run(engine, one)[0], run(engine, asked(model, f"a<lora:{name}:0.4>"))[0])
+    draft.unlink()
 
 
 def test_a_file_that_fits_no_layer_or_is_damaged_is_a_sentence_and_harms_nobody(home: Path, model: Model, added: dict[str, Deltas]) -> None:

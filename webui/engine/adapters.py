@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from webui.engine.loras import Lora
 from webui.engine.tensors import header
+from webui.engine.walk import changed_at
 from webui.errors import ModelError
 
 KEPT = 8
@@ -21,7 +22,8 @@ KEPT = 8
 UP = re.compile(r"\.(lora_up|lora_B|lora\.up)\.weight$")
 """The second matrix of each layer in a file."""
 
-Set = tuple[Lora, ...]
+Active = tuple[tuple[str, float, float], ...]
+"""LoRAs by the names that they have in the layers, with their weights in the text encoders and in the denoiser."""
 
 
 class Adapters:
@@ -30,13 +32,16 @@ class Adapters:
     def __init__(self, pipe: Any) -> None:
         self._pipe = pipe
         self._names: dict[Path, str] = {}
+        self._times: dict[Path, int] = {}
         self._users: Counter[Path] = Counter()
-        self._active: tuple[tuple[str, float, float], ...] | None = ()
+        self._active: Active | None = ()
         self._made = 0
 
     @contextmanager
-    def using(self, loras: Set, files: Mapping[str, Path]) -> Iterator[None]:
-        """Hold these LoRAs in the layers. Those that nobody uses go, oldest first, beyond `KEPT`.
+    def using(self, loras: Sequence[Lora], files: Mapping[str, Path]) -> Iterator[Active]:
+        """Hold these LoRAs in the layers; gives what makes them act. Those that nobody uses go, oldest first, beyond `KEPT`.
+
+        A file that was written anew is read anew, unless somebody is in the middle of a picture with what it was.
 
         Raises:
             ModelError: a file is damaged, or does not fit the model.
@@ -45,16 +50,17 @@ class Adapters:
         self._users.update(paths)
         try:
             for path in paths:
+                if path in self._names and self._users[path] == 1 and self._times[path] != changed_at(path):
+                    self._forget(path)
                 if path not in self._names:
                     self._load(path)
-            yield
+            yield tuple((self._names[files[lora.name]], lora.text, lora.picture) for lora in loras)
         finally:
             self._users.subtract(paths)
             self._tidy()
 
-    def activate(self, loras: Set, files: Mapping[str, Path]) -> None:
+    def activate(self, wanted: Active) -> None:
         """Let these LoRAs act, and no others. Nothing is done where they do already."""
-        wanted = tuple((self._names[files[lora.name]], lora.text, lora.picture) for lora in loras)
         if wanted == self._active:
             return
         if wanted:
@@ -67,6 +73,7 @@ class Adapters:
         self._active = wanted
 
     def _load(self, path: Path) -> None:
+        time = changed_at(path)
         header(path)  # judged once more, right before it is opened
         self._made += 1
         name = f"lora{self._made}"
@@ -83,13 +90,16 @@ class Adapters:
                 self._pipe.delete_adapters(name)
             words = " ".join(str(error).split())[:200]
             raise ModelError(f"The LoRA {path.stem} does not fit this model: {words}", "prompt") from error
-        self._names[path] = name
+        self._names[path], self._times[path] = name, time
 
     def _tidy(self) -> None:
         idle = [path for path in self._names if not self._users[path]]
         for path in idle[: max(0, len(self._names) - KEPT)]:
-            self._pipe.delete_adapters(self._names.pop(path))
-            self._active = None
+            self._forget(path)
+
+    def _forget(self, path: Path) -> None:
+        self._pipe.delete_adapters(self._names.pop(path))
+        self._active = None
 
 
 def _loaded(pipe: Any) -> set[str]:

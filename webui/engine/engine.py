@@ -94,8 +94,8 @@ class Engine:
         loaded = self._load(model, emit)
         prompt, loras = tags(request.text)
         files = {name: lora.path for name, lora in known(self._models, loras, model.family).items()}
-        with self._loader.using(model), loaded.adapters.using(loras, files):
-            setting = Setting(loras, partial(loaded.adapters.activate, loras, files), not loaded.family.shares)
+        with self._loader.using(model), loaded.adapters.using(loras, files) as active:
+            setting = Setting(active, partial(loaded.adapters.activate, active), not loaded.family.shares)
             words = spoken((prompt, request.negative_text), self._models, model.family)
             self._paint(request.model_copy(update={"drawn": prompt}), loaded, setting, words, emit)
 
@@ -106,9 +106,9 @@ class Engine:
             while True:
                 try:
                     return get()
-                except Busy:
+                except Busy as busy:
                     if not told:
-                        emit(Waiting(reason="Pictures that are being made fill the memory with other models. Waiting for them to end."))
+                        emit(Waiting(reason=str(busy)))
                     told = True
                 self._loop.ask(None)
 

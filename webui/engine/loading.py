@@ -16,7 +16,7 @@ import torch
 import transformers
 
 from webui.engine import memory, placement
-from webui.engine.adapters import Adapters, Set
+from webui.engine.adapters import Active, Adapters
 from webui.engine.catalogue import Model
 from webui.engine.families import FAMILIES, PIPELINES
 from webui.engine.placement import IN_LAYERS, Placement
@@ -24,6 +24,7 @@ from webui.engine.preview import Preview
 from webui.engine.safety import UNUSED, inspect
 from webui.engine.single import open_file
 from webui.engine.texts import TEXTS, Prompts, Spoken
+from webui.engine.walk import weights_of
 from webui.errors import ModelError
 from webui.settings import Wishes
 
@@ -38,8 +39,11 @@ PATIENCE = 20.0
 """Seconds after which nobody enters any more before a picture for whose model there was no room: several times what loading one takes."""
 
 
+FULL = "Pictures that are being made fill the memory with other models. Waiting for them to end."
+
+
 class Busy(Exception):
-    """A model's turn comes when pictures of others are done."""
+    """A model's turn comes when pictures that are being made are done; it says why."""
 
 
 class Loaded:
@@ -58,6 +62,8 @@ class Loaded:
         if device.type == "cpu" and not hasattr(self.pipe.vae.config, "z_dim"):  # not for films
             self.pipe.vae.to(memory_format=torch.channels_last)  # decoding is 1.7 times as fast
         self.family = FAMILIES[model.family]
+        self.weights = weights_of(model.stamp)
+        """Which state of the file or folder this is."""
         self.adapters = Adapters(self.pipe)
         self._prompts: OrderedDict[Any, Prompts] = OrderedDict()
         self.preview = Preview(model.path, self.pipe.vae)
@@ -67,7 +73,7 @@ class Loaded:
         """The part that every step calls."""
         return self.pipe.unet if hasattr(self.pipe, "unet") else self.pipe.transformer
 
-    def prompts(self, loras: Set = (), embeddings: Spoken = ()) -> Prompts:
+    def prompts(self, loras: Active = (), embeddings: Spoken = ()) -> Prompts:
         """What encodes with these LoRAs in the encoders and these embeddings as words, and remembers what it has encoded.
 
         Raises:
@@ -126,11 +132,17 @@ class Loader:
 
         Raises:
             ModelError: it cannot be loaded; the sentence says why.
-            Busy: not as long as others are in use; or others have waited for `PATIENCE` seconds for theirs.
+            Busy: not as long as others are in use, or it is itself as it was before it was written anew; or others have waited for `PATIENCE`
+                seconds for theirs.
         """
         first, since = next(iter(self._asking.values()), (model.name, 0.0))
         if first != model.name and time.monotonic() - since >= PATIENCE:
-            raise Busy
+            raise Busy(FULL)
+        if model.name in self._kept and self._kept[model.name].weights != weights_of(model.stamp):
+            if self._users[model.name]:
+                raise Busy("The model's file was written anew. Waiting for pictures that are being made with it as it was.")
+            del self._kept[model.name]
+            memory.release()
         if model.name not in self._kept:
             self._kept[model.name] = Loaded(model, self._device, self._room_for(model))
         self._kept.move_to_end(model.name)
@@ -162,7 +174,7 @@ class Loader:
                 del self._kept[idle]
                 memory.release()
             elif self._kept:
-                raise Busy
+                raise Busy(FULL)
             else:
                 assert refused is not None
                 raise refused

@@ -23,7 +23,7 @@ NOTES = (".json", ".yaml")
 """Endings of what is said of a model beside it: its card, and its configuration as the makers of Stable Diffusion write it."""
 
 NOWHERE = -1
-"""The time of a folder that cannot be looked at."""
+"""The time of what cannot be looked at."""
 
 Times = dict[Path, int]
 """Folder -> when something last came, went or was renamed in it, in nanoseconds."""
@@ -37,10 +37,10 @@ def walk(folder: Path, times: Times) -> Iterator[tuple[str, Place]]:
     return _walk(folder, "", DEPTH, frozenset(), times)
 
 
-def changed_at(folder: Path) -> int:
-    """When something last came, went or was renamed in a folder, in nanoseconds."""
+def changed_at(path: Path) -> int:
+    """When something last came, went or was renamed in a folder, or when a file was last written, in nanoseconds."""
     try:
-        return folder.stat().st_mtime_ns
+        return path.stat().st_mtime_ns
     except OSError:
         return NOWHERE
 
