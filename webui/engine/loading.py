@@ -132,8 +132,8 @@ class Loader:
 
         Raises:
             ModelError: it cannot be loaded; the sentence says why.
-            Busy: not as long as others are in use, or it is itself as it was before it was written anew; or others have waited for `PATIENCE`
-                seconds for theirs.
+            Busy: not as long as others are in use, or its former self is, of a file that was written anew; or others have waited for
+                `PATIENCE` seconds for theirs.
         """
         first, since = next(iter(self._asking.values()), (model.name, 0.0))
         if first != model.name and time.monotonic() - since >= PATIENCE:
