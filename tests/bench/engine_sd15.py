@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = DATA / "sd1"
 NAME = "sd15.safetensors"
 ROUNDS = 2
-STEPS = 3
+STEPS = 2
 """Of each round; the first one is left out."""
 
 
