@@ -102,6 +102,11 @@ def test_a_model_that_is_dropped_in_can_be_chosen_without_a_reload(models: Page,
         expect(models.locator(box)).to_have_value("Dropped in")
     models.locator("#generate").click()
     expect(models.locator("#status-text")).to_have_text(re.compile("^Finished"))
+    for name, box in (("Compare", "#compare-model input"), ("Create", "#model input")):
+        tab(models, name)
+        models.locator(box).click()
+        models.get_by_role("option", name="Fake").click()
+        expect(models.locator(box)).to_have_value("Fake")
     shutil.rmtree(settings.models / "new")
     tab(models, "Models")
     expect(models.get_by_role("article", name="Dropped in")).to_have_count(0)
