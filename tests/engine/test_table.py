@@ -106,8 +106,12 @@ def test_a_file_that_may_not_be_read_says_so_whoever_runs_the_studio(tmp_path: P
     save_file({"a": torch.zeros(2)}, file)
     aged(file)
 
+    usual = Path.open
+
     def closed(self: Path, *args: Any, **kwargs: Any) -> Any:
-        raise PermissionError(13, "Permission denied", str(self))
+        if self == file:
+            raise PermissionError(13, "Permission denied", str(self))
+        return usual(self, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", closed)
     with pytest.raises(ModelError, match=r"^a\.safetensors may not be read: no permission\.$"):

@@ -29,6 +29,7 @@ class Sheets:
 
     def __init__(self, frames: Callable[[], tuple[bytes, ...]] = tuple) -> None:
         self._frames = frames
+        self.pictures = self
 
     def frames(self, name: str) -> tuple[bytes, ...]:
         return self._frames()
