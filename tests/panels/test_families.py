@@ -27,6 +27,7 @@ def settings(settings: Settings) -> Settings:
 def choose(page: Page, title: str, prefix: str = "") -> None:
     page.locator(f"#{prefix}model input").click()
     page.get_by_role("option", name=title, exact=True).click()
+    expect(page.locator("li[role=option]")).to_have_count(0)
 
 
 def offered(page: Page, control: str) -> list[str]:

@@ -175,7 +175,7 @@ def test_time_grows_with_the_length_and_no_faster(piece: str) -> None:
         return min(times)
 
     assert seconds(PROMPT_LENGTH) < 10 * seconds(PROMPT_LENGTH // 4) + 0.05
-    assert seconds(100_000) < 1
+    assert seconds(100_000) < 5
 
 
 @pytest.mark.parametrize(

@@ -93,8 +93,6 @@ def _described(model: Model) -> dict[str, object]:
         "bytes": model.bytes,
         "usable": model.usable,
         "reason": model.reason,
-        "kind": model.kind,
-        "sha256": model.sha256,
     }
 
 
