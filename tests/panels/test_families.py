@@ -32,8 +32,9 @@ def choose(page: Page, title: str, prefix: str = "") -> None:
 
 def offered(page: Page, control: str) -> list[str]:
     """What a list offers."""
-    page.locator(f"#{control} input").click()
     options = page.locator("li[role=option]")
+    expect(options).to_have_count(0)  # the list before has closed
+    page.locator(f"#{control} input").click()
     options.first.wait_for()
     names = [re.sub(r"^\W*", "", text).strip() for text in options.all_text_contents()]
     page.keyboard.press("Escape")
