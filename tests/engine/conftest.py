@@ -39,6 +39,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def events_of(engine: Engine, *requests: Resolved) -> list[list[Event]]:
+    """Run requests together; the events of each."""
+    logs: list[list[Event]] = [[] for _ in requests]
+    for number, one in enumerate(requests):
+        engine.submit(str(number), one, logs[number].append)
+    while engine.step():
+        pass
+    return logs
+
+
 @pytest.fixture(scope="module")
 def engine(models: Path) -> Engine:
     """An engine on the CPU with fast previews."""
@@ -49,12 +59,4 @@ def engine(models: Path) -> Engine:
 def run(engine: Engine) -> Run:
     """Run requests together; the events of each."""
 
-    def together(requests: Sequence[Resolved]) -> list[list[Event]]:
-        logs: list[list[Event]] = [[] for _ in requests]
-        for number, one in enumerate(requests):
-            engine.submit(str(number), one, logs[number].append)
-        while engine.step():
-            pass
-        return logs
-
-    return together
+    return lambda requests: events_of(engine, *requests)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.engine.conftest import pixels
+from tests.engine.conftest import events_of, pixels
 from tests.families import write_family
 from tests.tiny import write_pipeline
 from webui.engine import embeddings, vectors
@@ -25,7 +25,7 @@ from webui.engine.loading import Loaded
 from webui.engine.shelf import Shelf
 from webui.engine.tokens import TokenCounter
 from webui.errors import InvalidRequest, ModelError
-from webui.events import Event, Failed
+from webui.events import Failed
 from webui.request import Defaults, Request, Resolved
 
 WIDTH = 16
@@ -84,15 +84,6 @@ def asked(prompt: str, name: str = "tiny", **fields: Any) -> Resolved:
     return Request.parse(given).resolve(Defaults(guidance=3.0), name)
 
 
-def run(engine: Engine, *requests: Resolved) -> list[list[Event]]:
-    logs: list[list[Event]] = [[] for _ in requests]
-    for number, one in enumerate(requests):
-        engine.submit(str(number), one, logs[number].append)
-    while engine.step():
-        pass
-    return logs
-
-
 def given_to(engine: Engine, name: str, prompt: str, negative: str = "") -> dict[str, Tensor]:
     """What the pipeline is given for these prompts."""
     found = embeddings.spoken((prompt, negative), engine._models, engine._models[name].family)
@@ -133,19 +124,19 @@ def test_sdxl_hears_it_with_both_encoders_and_in_its_summary(engine: Engine, wri
 def test_others_who_share_the_model_get_the_same_pictures_to_the_last_bit(engine: Engine) -> None:
     plain = asked("a red boat")
     encoder = loaded(engine, "tiny").pipe.text_encoder
-    before = [pixels(log) for log in run(engine, plain)]
+    before = [pixels(log) for log in events_of(engine, plain)]
     state = {key: value.clone() for key, value in encoder.state_dict().items()}
     size = len(loaded(engine, "tiny").pipe.tokenizer)
-    alone = pixels(run(engine, asked("a far boat"))[0])
-    beside = [pixels(log) for log in run(engine, plain)]
+    alone = pixels(events_of(engine, asked("a far boat"))[0])
+    beside = [pixels(log) for log in events_of(engine, plain)]
     assert (before[0] == beside[0]).all()
-    together = run(engine, asked("a far boat"), plain, asked("a Purr-5 boat", negative="far"))
+    together = events_of(engine, asked("a far boat"), plain, asked("a Purr-5 boat", negative="far"))
     assert abs(pixels(together[1]) - before[0]).max() <= 1, "a shared forward differs in the last bit of a float, as without embeddings"
     assert abs(pixels(together[0]) - alone).max() <= 1
     assert (alone != before[0]).any()
     assert all(torch.equal(value, state[key]) for key, value in encoder.state_dict().items()) and len(encoder.state_dict()) == len(state)
     assert len(loaded(engine, "tiny").pipe.tokenizer) == size and not encoder.get_input_embeddings()._forward_hooks
-    (after,) = run(engine, plain)
+    (after,) = events_of(engine, plain)
     assert (pixels(after) == before[0]).all()
 
 
@@ -174,13 +165,13 @@ def test_what_does_not_fit_is_a_sentence_before_and_in_the_engine(engine: Engine
         with pytest.raises((InvalidRequest, ModelError), match=sentence) as refused:
             judge(request, engine._models[name], engine._models)
         assert refused.value.message.endswith((".", "again."))
-        (log,) = run(engine, request)
+        (log,) = events_of(engine, request)
         assert isinstance(log[-1], Failed) and sentence in log[-1].message
-    assert (pixels(run(engine, asked("a boat"))[0]) >= 0).all(), "and the engine goes on"
+    assert (pixels(events_of(engine, asked("a boat"))[0]) >= 0).all(), "and the engine goes on"
 
 
 def test_vectors_that_are_no_numbers_are_a_sentence(engine: Engine) -> None:
-    (log,) = run(engine, asked("hollow"))
+    (log,) = events_of(engine, asked("hollow"))
     assert isinstance(log[-1], Failed) and "damaged" in log[-1].message
 
 

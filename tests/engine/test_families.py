@@ -16,7 +16,7 @@ from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
 from PIL import Image
 from torch import Tensor
 
-from tests.engine.conftest import pixels
+from tests.engine.conftest import events_of, pixels
 from tests.families import OTHERS, PIPES, open_plainly, write_family
 from webui.engine import schedulers
 from webui.engine.catalogue import Model
@@ -63,16 +63,6 @@ def asked(model: Model, **fields: Any) -> Resolved:
     request = Request.parse(given).resolve(model.defaults, model.name)
     suits(request, model.family)
     return request
-
-
-def run(engine: Engine, *requests: Resolved) -> list[list[Event]]:
-    """Run requests together; the events of each."""
-    logs: list[list[Event]] = [[] for _ in requests]
-    for number, one in enumerate(requests):
-        engine.submit(str(number), one, logs[number].append)
-    while engine.step():
-        pass
-    return logs
 
 
 def spied(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, see: Callable[[Any, Any], None]) -> None:
@@ -130,7 +120,7 @@ def test_it_equals_plain_diffusers_with_a_live_clean_preview_of_each_step(
     spied(monkeypatch, loaded.pipe.vae, "decode", lambda _, out: decoded.append(out[0]))
     spied(monkeypatch, loaded.preview, "fast", lambda latents, _: shown.append(latents))
     one = asked(model)
-    (log,) = run(engine, one)
+    (log,) = events_of(engine, one)
     expected = plain(folder, model, one)
     assert (decoded[0].reshape(3, one.height, one.width) - expected).abs().max() <= 1e-4
     assert np.abs(pixels(log) - ((expected / 2 + 0.5).clamp(0, 1) * 255).round().permute(1, 2, 0).numpy()).max() <= 1
@@ -153,9 +143,9 @@ def test_batched_with_itself_at_different_step_counts_it_is_the_same(
     denoiser = loaded.pipe.unet if hasattr(loaded.pipe, "unet") else loaded.pipe.transformer
     forwards: list[int] = []
     spied(monkeypatch, denoiser, "forward", lambda *_: forwards.append(1))
-    alone = [pixels(run(engine, one)[0]) for one in several]
+    alone = [pixels(events_of(engine, one)[0]) for one in several]
     apart, forwards[:] = len(forwards), []
-    together = [pixels(log) for log in run(engine, *several)]
+    together = [pixels(log) for log in events_of(engine, *several)]
     assert (len(forwards) < apart) == FAMILIES[model.family].shares, "they share forwards"
     for one, other in zip(alone, together, strict=True):
         assert np.abs(one - other).max() <= 1
@@ -163,24 +153,24 @@ def test_batched_with_itself_at_different_step_counts_it_is_the_same(
 
 
 def test_cancelled_in_mid_run_it_leaves_everything_sound(engine: Engine, model: Model) -> None:
-    before = pixels(run(engine, asked(model))[0])
+    before = pixels(events_of(engine, asked(model))[0])
     log: list[Event] = []
     engine.submit("victim", asked(model, steps=50), log.append)
     while sum(isinstance(event, Step) for event in log) < 2:
         engine.step()
     engine.cancel("victim")
     assert isinstance(log[-1], Cancelled) and not engine.step()
-    assert np.array_equal(pixels(run(engine, asked(model))[0]), before)
+    assert np.array_equal(pixels(events_of(engine, asked(model))[0]), before)
 
 
 def test_prompt_seed_guidance_and_negative_prompt_matter(engine: Engine, model: Model) -> None:
     row = FAMILIES[model.family]
     changes: dict[str, Any] = {"prompt": "zzz 123", "seed": 6} | ({"guidance": 9.0} if row.guidance else {})
     changes |= {"negative": "zzz 123"} if row.negative else {}
-    base = pixels(run(engine, asked(model))[0])
+    base = pixels(events_of(engine, asked(model))[0])
     for field, value in changes.items():
-        assert not np.array_equal(pixels(run(engine, asked(model, **{field: value}))[0]), base), field
-    assert isinstance(run(engine, asked(model, negative="", guidance=1.0))[0][-1], Rendered), "off"
+        assert not np.array_equal(pixels(events_of(engine, asked(model, **{field: value}))[0]), base), field
+    assert isinstance(events_of(engine, asked(model, negative="", guidance=1.0))[0][-1], Rendered), "off"
 
 
 def test_every_sampler_and_schedule_that_it_offers_runs(engine: Engine, model: Model) -> None:
@@ -190,7 +180,7 @@ def test_every_sampler_and_schedule_that_it_offers_runs(engine: Engine, model: M
     for sampler, offered in row.samplers.items():
         for schedule in offered.schedules:
             for steps in (1, 2, 5):
-                (log,) = run(engine, asked(model, sampler=sampler, schedule=schedule, steps=steps))
+                (log,) = events_of(engine, asked(model, sampler=sampler, schedule=schedule, steps=steps))
                 assert [event.i for event in log if isinstance(event, Step)] == list(range(1, steps + 1)), (sampler, schedule, steps)
                 assert isinstance(log[-1], Rendered), (sampler, schedule, steps)
 
@@ -248,7 +238,7 @@ def test_a_pipeline_that_nobody_has_looked_at_runs_with_generic_defaults(kind: s
     decoded: list[Tensor] = []
     with pytest.MonkeyPatch.context() as patch:
         spied(patch, engine._loader.get(model).pipe.vae, "decode", lambda _, out: decoded.append(out[0]))
-        log, _ = run(engine, one, other)
+        log, _ = events_of(engine, one, other)
     expected = plain(tmp_path / "models" / "tiny", model, one)
     assert min((out.reshape(3, one.height, one.width) - expected).abs().max() for out in decoded) <= 1e-4
     assert [event.i for event in log if isinstance(event, Step) and event.preview] == [1, 2, 3, 4]

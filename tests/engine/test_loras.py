@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tests.engine.conftest import pixels
+from tests.engine.conftest import events_of, pixels
 from tests.families import PIPES, write_family
 from webui.engine import adapters, schedulers
 from webui.engine.catalogue import Model
@@ -106,12 +106,7 @@ def asked(model: Model, prompt: str, **fields: Any) -> Resolved:
 
 def run(engine: Engine, *requests: Resolved) -> list[Any]:
     """Run requests together; the pictures."""
-    logs: list[list[Event]] = [[] for _ in requests]
-    for number, one in enumerate(requests):
-        engine.submit(str(number), one, logs[number].append)
-    while engine.step():
-        pass
-    return [pixels(log) for log in logs]
+    return [pixels(log) for log in events_of(engine, *requests)]
 
 
 def plain(home: Path, one: Resolved, changes: list[tuple[Deltas, float]]) -> Any:

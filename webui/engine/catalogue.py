@@ -93,9 +93,10 @@ def find(models: Mapping[str, Model], name: str | None) -> Model:
         ModelError: there is no such model, and the sentence names the nearest; or it cannot be used, and the sentence says why.
     """
     if name is not None and name in models:
-        if models[name].usable:
-            return models[name]
-        raise ModelError(f"The model {name} cannot be loaded: {models[name].reason}", "model")
+        model = models[name]  # once: a shelf looks at the file each time
+        if model.usable:
+            return model
+        raise ModelError(f"The model {name} cannot be loaded: {model.reason}", "model")
     default = (
         models[BUILTIN] if BUILTIN in models and models[BUILTIN].usable else next((one for one in models.values() if one.usable), None)
     )
