@@ -189,6 +189,13 @@ def test_an_idea_is_one_click_and_tokens_are_counted(page: Page) -> None:
 
 
 def test_only_schedules_that_work_are_offered(page: Page) -> None:
+    # On a slow link: the list must not open before it is the other sampler's.
+    page.evaluate(
+        """() => {
+        const ask = window.fetch;
+        window.fetch = async (...about) => { await new Promise((done) => setTimeout(done, 400)); return ask(...about); };
+        }"""
+    )
     page.locator("#sampler input").click()
     page.get_by_role("option", name="Euler a", exact=True).click()
     page.locator("#schedule input").click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from gradio.components import Component
 from webui.engine.catalogue import Model
 from webui.panels.offered import Offered
 from webui.panels.part import whole
-from webui.panels.remember import AT_ONCE
+from webui.panels.remember import AT_ONCE, QUIET
 from webui.request import Defaults
 from webui.studio import Studio
 
@@ -54,5 +55,16 @@ def schedules(controls: Mapping[str, Component], offered: Callable[[Mapping[str,
         shown = dict(zip(controls, values, strict=True))
         return gr.update(**offered(shown).schedule(shown["sampler"], shown["schedule"]))
 
+    relist(controls["sampler"], offer, list(controls.values()), [controls["schedule"]])
+
+
+def relist(control: Component, answer: Callable[..., Any], inputs: list[Component], outputs: list[Component]) -> None:
+    """Where somebody sets `control`, `answer` says how `outputs` look: lists among them have other choices then.
+
+    None of the lists can be opened until the answer is there: Gradio's page fails where an open list gets fewer choices.
+    """
+    ids = json.dumps([output.elem_id for output in outputs if isinstance(output, gr.Dropdown)])
+    hold = f"(...values) => {{ stepwise.hold({ids}); return values; }}"
     # As the browser sends them: Gradio checks a choice against lists that it forgets when the studio is started again.
-    controls["sampler"].input(offer, list(controls.values()), controls["schedule"], **AT_ONCE)  # type: ignore[attr-defined]
+    told = control.input(answer, inputs, outputs, js=hold, **AT_ONCE)  # type: ignore[attr-defined]
+    told.then(None, None, None, js=f"() => stepwise.release({ids})", **QUIET)

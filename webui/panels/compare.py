@@ -13,7 +13,7 @@ from gradio.components import Component
 
 from webui.comparison import LINES, Comparison
 from webui.panels import follow
-from webui.panels.adopt import ADOPTED, adopted, chosen, defaults_of, schedules, shown_with
+from webui.panels.adopt import ADOPTED, adopted, chosen, defaults_of, relist, schedules, shown_with
 from webui.panels.asking import person
 from webui.panels.follow import Ticket
 from webui.panels.loras import loras
@@ -171,8 +171,8 @@ def _vary(studio: Studio, axes: list[Varying], controls: Mapping[str, Component]
     adopting = [controls[name] for name in ADOPTED]
     for one in axes:
         which, chips, lines = one.components.values()
-        which.input(partial(begun, one.name), list(controls.values()), [chips, lines, *adopting], **AT_ONCE)  # type: ignore[attr-defined]
-        chips.input(varied, list(controls.values()), adopting, **AT_ONCE)  # type: ignore[attr-defined]
+        relist(which, partial(begun, one.name), list(controls.values()), [chips, lines, *adopting])
+        relist(chips, varied, list(controls.values()), adopting)
 
 
 def _remember(studio: Studio, parts: list[Part], axes: list[Varying], controls: Mapping[str, Component], applied: Component) -> None:
@@ -208,4 +208,4 @@ def _adopt(studio: Studio, controls: Mapping[str, Component], applied: Component
         return [*updates.values(), *chips, model.name]
 
     outputs = [*(controls[name] for name in ADOPTED), *(controls[f"{name}-values"] for name in AXES), applied]
-    controls["model"].input(adopt, [applied, *controls.values()], outputs, **AT_ONCE)  # type: ignore[attr-defined]
+    relist(controls["model"], adopt, [applied, *controls.values()], outputs)

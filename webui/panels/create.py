@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.components import Component
 
 from webui.panels import follow
-from webui.panels.adopt import ADOPTED, adopted, chosen, defaults_of, schedules, shown_with
+from webui.panels.adopt import ADOPTED, adopted, chosen, defaults_of, relist, schedules, shown_with
 from webui.panels.asking import person
 from webui.panels.ideas import ideas, ideas_of
 from webui.panels.loras import loras
@@ -133,5 +133,5 @@ def _adopt(studio: Studio, controls: Mapping[str, Component], chips: list[Compon
         return [*updates.values(), *ideas_of(model, len(chips)), model.name]
 
     outputs = [*(controls[name] for name in ADOPTED), *chips, applied]
-    controls["model"].input(adopt, [applied, *controls.values()], outputs, **AT_ONCE)  # type: ignore[attr-defined]
+    relist(controls["model"], adopt, [applied, *controls.values()], outputs)
     takes(controls["model"], adopt, [applied, *controls.values()], outputs)

@@ -69,5 +69,10 @@ window.stepwise = (() => {
 
   const recipe = (request) => [`seed ${request.seed}`, `${request.steps} steps`, request.sampler, request.schedule, `guidance ${request.guidance}`, `${request.width} × ${request.height}`].join(" · ");
 
-  return { at, make, say, painter, show, ask, copy, copier, recipe };
+  // Controls that cannot be used until what they offer has come.
+  const blocks = (ids) => ids.map((id) => document.getElementById(id)).filter(Boolean);
+  const hold = (ids) => blocks(ids).forEach((block) => { block.inert = true; });
+  const release = (ids) => blocks(ids).forEach((block) => { block.inert = false; });
+
+  return { at, make, say, painter, show, ask, copy, copier, recipe, hold, release };
 })();
