@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,11 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
+from webui.engine.need import Need
 from webui.events import Cancelled, Event, Failed, Rendered, Started, Step
 from webui.people import Person
 from webui.request import Resolved
-from webui.workers.worker import Down, Holds, Report, Told, Up
+from webui.workers.worker import Down, Holds, Report, Settled, Told, Up, Weighed
 
 ANN = Person(id="ann", name="Ann", colour="teal", role="maker")
 BOB = Person(id="bob", name="Bob", colour="rose", role="maker")
@@ -82,6 +83,14 @@ class FakeWorker:
     def __init__(self, pace: float = 0.02, *, slots: int = 8, models: int = 2, ready: bool = True) -> None:
         self.pace = pace
         self.submitted: list[Resolved] = []
+        self.held: dict[str, str] = {}
+        self.trouble = ""
+        """Why no model can be loaded."""
+        self.needs = {"fake": Need(fits=True, words="Needs about 2.0 GB as float32; 9.0 GB are free.")}
+        self.weighed: list[tuple[str, ...]] = []
+        self.loading = threading.Event()
+        """Until it is set again, a model that is being loaded takes its time."""
+        self.loading.set()
         self._slots = slots
         self._models = models
         self._ready = ready
@@ -95,10 +104,12 @@ class FakeWorker:
 
     def come_up(self) -> None:
         """Say that the engine is ready."""
+        self.held = {}
         self._tell(Up(device="cpu", slots=self._slots, models=self._models))
 
     def hold(self, models: dict[str, str]) -> None:
         """Say which models are in memory, and how."""
+        self.held = models
         self._tell(Holds(models=models))
 
     def go_down(self) -> None:
@@ -117,6 +128,24 @@ class FakeWorker:
         if flag := self._cancelled.pop(job, None):
             flag.set()
             self._say(job, Cancelled())
+
+    def load(self, model: str) -> None:
+        threading.Thread(target=self._load, args=(model,), daemon=True).start()
+
+    def _load(self, model: str) -> None:
+        self._tell(Holds(models=self.held, loading=model))
+        self.loading.wait(30)
+        self._tell(Settled(model=model, trouble=self.trouble))
+        self.hold(self.held if self.trouble else self.held | {model: "float32: it needs about 2.0 GB, and 9.0 GB were free."})
+
+    def unload(self, model: str) -> None:
+        if not self.trouble:
+            self.hold({name: how for name, how in self.held.items() if name != model})
+        self._tell(Settled(model=model, trouble=self.trouble))
+
+    def weigh(self, models: Sequence[str]) -> None:
+        self.weighed.append(tuple(models))
+        self._tell(Weighed(models=tuple(models), needs={name: need for name, need in self.needs.items() if name in models}))
 
     def close(self) -> None:
         for flag in self._cancelled.values():

@@ -193,11 +193,11 @@ def test_what_the_engine_holds_is_known_until_it_dies(settings: Settings) -> Non
     worker = FakeWorker()
     studio = Studio(settings, worker)
     studio.start()
-    assert studio.loaded() == {}
+    assert studio.residents.loaded == {}
     worker.hold({"fake": "float32: it needs about 1.0 GB, and 9.0 GB were free."})
-    assert studio.loaded() == {"fake": "float32: it needs about 1.0 GB, and 9.0 GB were free."}
+    assert studio.residents.loaded == {"fake": "float32: it needs about 1.0 GB, and 9.0 GB were free."}
     worker.go_down()
-    assert studio.loaded() == {}
+    assert studio.residents.loaded == {}
     studio.close()
 
 

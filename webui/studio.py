@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from webui.access.access import Access
 from webui.comparisons.comparisons import Comparisons
-from webui.engine.catalogue import Model, find, usable
+from webui.engine.catalogue import Model, usable
 from webui.engine.judge import judge
 from webui.engine.loras import fitting
 from webui.engine.stock import Stock
@@ -34,9 +34,11 @@ from webui.people import ONLY_LOOKS, OWNER, Person
 from webui.pictures import Pictures
 from webui.prompts.words import Words
 from webui.request import Request, Resolved
+from webui.residents import About, Residents
 from webui.settings import Settings, builtin_models
 from webui.store.store import Store, encoded
-from webui.workers.worker import Down, Holds, Report, Told, Up, Worker
+from webui.usual import Usual
+from webui.workers.worker import Down, Report, Told, Up, Worker
 
 log = logging.getLogger(__name__)
 
@@ -82,13 +84,16 @@ class Studio:
         """Finished ones: files, frames, recipes, and who sees them."""
         self.stock = Stock(model_folders(settings), ledger_of(settings) if lasting else None)
         """What lies in the models' folders."""
+        self.usual = usual_of(settings)
+        """The model that makes a picture when none is asked for."""
+        self.residents = Residents(worker, lambda: {job.request.model for job in list(self._running.values())})
+        """The models in memory."""
         self._counter = TokenCounter()
         self._lock = threading.RLock()
         self._line = Line()
         self._running: dict[str, Job] = {}
         self._recent = Recent()
         self._room = Room(0, 1)
-        self._loaded: Mapping[str, str] = {}
         self._outlook = Outlook(self._line, self.rates)
         self._status = Status(state="starting", message=STARTING)
         self._keeper = Keeper(self._save, self._finish, self._dispatch)
@@ -158,7 +163,9 @@ class Studio:
         if not 1 <= len(requests) <= BATCH_LIMIT:
             raise InvalidRequest(f"Between 1 and {BATCH_LIMIT} pictures at once, please.", "count")
         group, now = secrets.token_hex(8), datetime.now().astimezone()
-        jobs = [Job(uuid.uuid4().hex, group, by.id, resolve(request, self.stock.models(), self.words), now) for request in requests]
+        jobs = [
+            Job(uuid.uuid4().hex, group, by.id, resolve(request, self.stock.models(), self.words, self.usual), now) for request in requests
+        ]
         self.take(jobs)
         return jobs
 
@@ -260,21 +267,17 @@ class Studio:
         """What can be used, by name."""
         return usable(self.stock.models())
 
-    def loaded(self) -> Mapping[str, str]:
-        """The models that are in the engine's memory, by name: how each lies there, and why, in sentences for people."""
-        return self._loaded
-
     def default_model(self) -> Model:
         """The model that makes a picture when none is asked for.
 
         Raises:
             ModelError: there is none at all.
         """
-        return find(self.stock.models(), None)
+        return self.usual.find(self.stock.models(), None)
 
     def loras(self, model: str | None) -> dict[str, Model]:
         """The LoRAs that a model takes, by the names that a prompt calls them."""
-        return fitting(self.stock.models(), find(self.stock.models(), model).family)
+        return fitting(self.stock.models(), self.usual.find(self.stock.models(), model).family)
 
     def tokens(self, request: Request) -> Tokens:
         """How many tokens the prompt has for its model, and where its text encoders' windows end.
@@ -283,7 +286,7 @@ class Studio:
             InvalidRequest, ModelError: it cannot be told; the sentence says why.
         """
         sample = self.words.sample(request)
-        counted = self._counter.count(find(self.stock.models(), request.model), sample.text, self.stock.models())
+        counted = self._counter.count(self.usual.find(self.stock.models(), request.model), sample.text, self.stock.models())
         return counted._replace(sample=sample.chance, problem=sample.problem)
 
     def download(self, id: str, by: Person = OWNER) -> bytes:
@@ -302,16 +305,16 @@ class Studio:
     # --- what the worker says ---
 
     def _hear(self, report: Report) -> None:
+        if isinstance(report, About):
+            self.residents.hear(report)
         with self._lock:
             if isinstance(report, Up):
                 self._room = Room(report.slots, report.models)
-                self._status = Status(state="ready", message=f"Ready on {report.device}.", device=report.device)
+                self._status = Status(state="ready", message=f"Ready on {report.place}.", device=report.device)
                 self._dispatch()
             elif isinstance(report, Down):
                 self._lost(report)
-            elif isinstance(report, Holds):
-                self._loaded = report.models
-            elif report.job in self._running:
+            elif isinstance(report, Told) and report.job in self._running:
                 self.rates.hear(report.job, self._running[report.job].request, report.event, len(self._running))
                 self._happened(self._running[report.job], report)
                 self._foretell()
@@ -334,7 +337,7 @@ class Studio:
         state: Literal["stopped", "restarting"] = "stopped" if down.final else "restarting"
         again = "" if down.final else " It is being started again."
         self._status = Status(state=state, message=f"The engine stopped: {down.reason}.{again}")
-        jobs, self._running, self._room, self._loaded = list(self._running.values()), {}, Room(0, 1), {}
+        jobs, self._running, self._room = list(self._running.values()), {}, Room(0, 1)
         self._line.cold()
         for job in reversed(jobs):
             if job.attempts >= ATTEMPTS:
@@ -395,14 +398,14 @@ def may_act(by: Person, job: Job) -> bool:
     return by.owns or by.id == job.owner
 
 
-def resolve(request: Request, models: Mapping[str, Model], words: Words) -> Resolved:
+def resolve(request: Request, models: Mapping[str, Model], words: Words, usual: Usual) -> Resolved:
     """The request with nothing left to guess, its wildcards drawn, checked against its model.
 
     Raises:
         InvalidRequest, ModelError: it cannot be run.
         StorageError: it asks for styles, and their file cannot be used.
     """
-    model = find(models, request.model)
+    model = usual.find(models, request.model)
     resolved = words.drawn(request.resolve(model.defaults, model.name))
     judge(resolved, model, models)
     return resolved
@@ -411,6 +414,11 @@ def resolve(request: Request, models: Mapping[str, Model], words: Words) -> Reso
 def ledger_of(settings: Settings) -> Path:
     """Where is kept what was read of the models' files."""
     return settings.outputs / ".stepwise" / "models.sqlite"
+
+
+def usual_of(settings: Settings) -> Usual:
+    """Which model makes a picture when none is asked for."""
+    return Usual(settings.outputs / ".stepwise" / "default-model.json")
 
 
 def words_of(settings: Settings) -> Words:

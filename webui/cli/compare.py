@@ -21,7 +21,7 @@ from webui.events import Finished
 from webui.people import OWNER
 from webui.request import Request, title
 from webui.store import disk
-from webui.studio import Studio, model_folders, words_of
+from webui.studio import Studio, model_folders, usual_of, words_of
 
 USUAL = "4,8,16,32"
 """Step counts that are compared where nothing else is."""
@@ -67,7 +67,10 @@ def compare(
     if output is not None:
         check_png(output)
     # Checked before anything is started, so that a wrong comparison writes nothing.
-    cells_of(comparison, Shelf(model_folders(settings)), words_of(settings))
+    shelf, usual = Shelf(model_folders(settings)), usual_of(settings)
+    if model is None and (note := usual.lost(shelf)):
+        typer.echo(note, err=True)
+    cells_of(comparison, shelf, words_of(settings), usual)
     with running(settings, lasting=False) as studio:
         compared = studio.comparisons.begin(comparison, OWNER)
         show_progress(compared.jobs)

@@ -20,7 +20,7 @@ from webui.events import Cancelled, Failed, Finished
 from webui.jobs.job import Job
 from webui.request import Request, help_text
 from webui.settings import Settings
-from webui.studio import BATCH_LIMIT, Studio, model_folders, resolve, words_of
+from webui.studio import BATCH_LIMIT, Studio, model_folders, resolve, usual_of, words_of
 
 
 def generate(
@@ -56,7 +56,10 @@ def generate(
     targets = _targets(output, count)
     # Checked before anything is started, so that a wrong request writes nothing.
     shelf = Shelf(model_folders(settings))
-    requests = [resolve(one, shelf, words_of(settings)) for one in request.series(count)]
+    usual = usual_of(settings)
+    if model is None and (note := usual.lost(shelf)):
+        typer.echo(note, err=True)
+    requests = [resolve(one, shelf, words_of(settings), usual) for one in request.series(count)]
     with _folder(settings, output) as settings, running(settings, lasting=False) as studio:
         jobs = studio.submit(requests)
         show_progress(jobs)

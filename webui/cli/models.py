@@ -15,7 +15,7 @@ from webui.engine.catalogue import Model
 from webui.engine.ledger import Ledger
 from webui.engine.shelf import Shelf
 from webui.errors import DownloadError
-from webui.studio import ledger_of, model_folders
+from webui.studio import ledger_of, model_folders, usual_of
 
 if TYPE_CHECKING:
     from webui.downloads.downloads import Download, Downloads
@@ -26,22 +26,34 @@ models = typer.Typer(add_completion=False, rich_markup_mode=None)
 @models.callback(invoke_without_command=True)
 def listed(
     context: typer.Context,
+    default: Annotated[
+        str | None, typer.Option("--default", metavar="NAME", help="Make pictures with this model wherever none is named.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object about the models.")] = False,
     models: Models = None,
     outputs: Outputs = None,
 ) -> None:
-    """List the models, and why one cannot be used."""
+    """List the models, and why one cannot be used. The default, which makes a picture where no model is named, is marked."""
     if context.invoked_subcommand is not None:
         return
     settings = settings_of(models=models, outputs=outputs)
     kept = ledger_of(settings)
     # What a studio has read before need not be read again; where there was none, nothing is written.
-    found = list(Shelf(model_folders(settings), Ledger(kept if kept.is_file() else None)).values())
+    shelf, usual = Shelf(model_folders(settings), Ledger(kept if kept.is_file() else None)), usual_of(settings)
+    if default is not None:
+        typer.echo(f"{usual.choose(shelf, default).title} is the default model from now on.", err=True)
+        return
+    found = list(shelf.values())
     if as_json:
         typer.echo(json.dumps({"models": [_described(model) for model in found]}, ensure_ascii=False))
         return
+    there = {model.name: model for model in found}
+    if note := usual.lost(there):
+        typer.echo(note, err=True)
+    chosen = usual.find(there, None).name if any(model.usable for model in found) else ""
     for model in found:
-        typer.echo(f"{model.name}  {model.family or '-'}  {_size(model.bytes)}" + ("" if model.usable else f"\n    {model.reason}"))
+        mark = "  default" if model.name == chosen else ""
+        typer.echo(f"{model.name}  {model.family or '-'}  {_size(model.bytes)}{mark}" + ("" if model.usable else f"\n    {model.reason}"))
 
 
 @models.command()

@@ -8,19 +8,18 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from webui.engine.catalogue import find
 from webui.engine.shelf import Shelf
 from webui.events import Step
 from webui.jobs.job import Job
 from webui.settings import Settings
-from webui.studio import Studio, model_folders
+from webui.studio import Studio, model_folders, usual_of
 from webui.workers.local import LocalWorker
 
 
 @contextmanager
 def running(settings: Settings, *, lasting: bool = True, preload: bool = False) -> Iterator[Studio]:
     """A running studio with an engine in a child process."""
-    default = find(Shelf(model_folders(settings)), None).name if preload else None
+    default = usual_of(settings).find(Shelf(model_folders(settings)), None).name if preload else None
     folders, wishes = model_folders(settings), settings.wishes
     worker = LocalWorker(folders, settings.device, settings.previews, threads=settings.threads, wishes=wishes, preload=default)
     studio = Studio(settings, worker, lasting=lasting)

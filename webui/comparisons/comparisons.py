@@ -29,6 +29,7 @@ from webui.request import Defaults, Request, Resolved
 from webui.settings import Settings
 from webui.store.record import Record, RecordedCell
 from webui.store.store import Store
+from webui.usual import Usual
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Home(Protocol):
     rates: Rates
     stock: Stock
     words: Words
+    usual: Usual
 
     @property
     def slots(self) -> int:
@@ -130,7 +132,7 @@ class Comparisons:
         """
         if not by.makes:
             raise NotAllowed(ONLY_LOOKS)
-        fixed = settled(comparison, self._home.stock.models())
+        fixed = settled(comparison, self._home.stock.models(), self._home.usual)
         entry = ComparisonEntry(secrets.token_hex(8), by.id, datetime.now().astimezone(), fixed)
         self._home.take(made(entry, fixed.requests(), self._home.stock.models(), self._home.words), entry)
         return self._compared(entry)
@@ -195,7 +197,7 @@ class Comparisons:
         Raises:
             InvalidRequest, ModelError: as in `begin`.
         """
-        jobs = cells_of(comparison, self._home.stock.models(), self._home.words)
+        jobs = cells_of(comparison, self._home.stock.models(), self._home.words, self._home.usual)
         requests = [job.request for job in jobs if not job.done]
         steps = sum(request.steps for request in requests)
         seconds = seconds_of(self._home.rates, requests, self._home.slots or SLOTS)
@@ -298,22 +300,22 @@ class Comparisons:
             return None
 
 
-def cells_of(comparison: Comparison, models: Mapping[str, Model], words: Words) -> list[Job]:
+def cells_of(comparison: Comparison, models: Mapping[str, Model], words: Words, usual: Usual) -> list[Job]:
     """The jobs that a comparison would be, row by row; nothing is begun.
 
     Raises:
         InvalidRequest, ModelError: a value that does not exist, or not one cell can be run.
     """
-    fixed = settled(comparison, models)
+    fixed = settled(comparison, models, usual)
     return made(ComparisonEntry("", "", datetime.now().astimezone(), fixed), fixed.requests(), models, words)
 
 
-def settled(comparison: Comparison, models: Mapping[str, Model]) -> Comparison:
+def settled(comparison: Comparison, models: Mapping[str, Model], usual: Usual) -> Comparison:
     """With nothing left open that cells would have to agree on: a model's defaults may change before a column is added."""
     named(comparison, models)
     if comparison.varies("model"):
         return comparison.seeded()
-    model = find(models, comparison.request.model)
+    model = usual.find(models, comparison.request.model)
     return comparison.of(Request.parse(comparison.request.resolve(model.defaults, model.name).asked))
 
 

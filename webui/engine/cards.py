@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 JSON_LIMIT = 1 << 20
 """Largest card that is read, in bytes."""
 
@@ -23,6 +25,15 @@ NAME = 80
 
 WORDS = 12
 """Most trigger words of one file."""
+
+FRONT = 1 << 16
+"""Characters of a README that are read: its front matter is at the top."""
+
+SHOWN = 3
+"""Data sets that are named."""
+
+RELATIONS = {"finetune": "Fine-tuned from", "quantized": "Quantised from", "merge": "Merged from", "adapter": "An adapter for"}
+"""What the hub calls how a model came of another -> how it is said."""
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -37,23 +48,42 @@ def read_json(file: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def licence_of(readme: Path) -> str:
-    """The licence in the front matter of a model's README, as the Hugging Face hub writes it; empty where it says none."""
+def said_by(readme: Path) -> dict[str, str]:
+    """Licence and training data in the front matter of a model's README, as the Hugging Face hub writes it, as far as it says them."""
+    front = _front(readme)
+    # "other" has its name on a line of its own.
+    licence = front.get("license_name") if front.get("license") == "other" else front.get("license")
+    made = [
+        _sentence("Trained on", front.get("datasets")),
+        _sentence(RELATIONS.get(str(front.get("base_model_relation")), "Made from"), front.get("base_model")),
+    ]
+    said = {"licence": _text(licence, NAME), "training": _text(" ".join(filter(None, made)), TEXT)}
+    return {field: value for field, value in said.items() if value}
+
+
+def _front(readme: Path) -> dict[str, Any]:
+    """The front matter as lists and texts; nothing if there is none, or if it is no YAML."""
     try:
         if not readme.is_file():
-            return ""
+            return {}
         with readme.open(encoding="utf-8", errors="replace") as stream:
-            text = stream.read(1 << 16)
-    except OSError:
-        return ""
-    front = re.match(r"---\s*\n(.*?)\n---\s*(\n|$)", text, re.DOTALL)
-    found = dict(re.findall(r"^(license|license_name):\s*[\"']?([^\"'\n]+?)[\"']?\s*$", front[1], re.MULTILINE)) if front else {}
-    # "other" has its name on a line of its own.
-    return _text(found.get("license_name") if found.get("license") == "other" else found.get("license"), NAME)
+            text = stream.read(FRONT)
+        found = re.match(r"\ufeff?---[ \t]*\n(.*?\n)---[ \t]*(\n|$)", text, re.DOTALL)
+        # The base loader makes texts, lists and mappings, and nothing else; an anchor that is used twice is one thing, not two.
+        value = yaml.load(found[1], Loader=yaml.BaseLoader) if found else {}
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _sentence(begin: str, named: Any) -> str:
+    names = [name for one in (named if isinstance(named, list) else [named]) if (name := _text(one, NAME))]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{begin} {', '.join(names[:SHOWN])}{more}." if names else ""
 
 
 def told(notes: Mapping[str, str], card: Mapping[str, Any]) -> dict[str, Any]:
-    """What is shown of a single file: title, summary, licence and trigger words, as far as they are said.
+    """What is shown of a single file: title, summary, licence, training data and trigger words, as far as they are said.
 
     Args:
         notes: the metadata in the file's header: modelspec (Stability AI's standard) and what the trainers of kohya_ss write.
@@ -63,6 +93,7 @@ def told(notes: Mapping[str, str], card: Mapping[str, Any]) -> dict[str, Any]:
         "title": _text(card.get("title") or notes.get("modelspec.title"), NAME),
         "summary": _text(card.get("summary") or card.get("description") or notes.get("modelspec.description"), TEXT),
         "licence": _text(card.get("licence") or notes.get("modelspec.license"), NAME),
+        "training": _text(card.get("training"), TEXT),
         "words": _words(notes, card),
     }
     return {field: value for field, value in said.items() if value}

@@ -36,6 +36,8 @@ class Model(BaseModel):
     """Why no pictures can be made with it, in a sentence; empty if they can. What is no model says what it is for."""
     summary: str = ""
     licence: str = ""
+    training: str = ""
+    """What it was trained on, in a sentence."""
     words: tuple[str, ...] = ()
     """What a LoRA was trained to listen to."""
     thumbnail: str = ""

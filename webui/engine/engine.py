@@ -22,6 +22,7 @@ from webui.engine.loading import Busy, Loaded, Loader
 from webui.engine.loop import Job, Loop, Setting, Task
 from webui.engine.loras import known, tags
 from webui.engine.memory import exhausted
+from webui.engine.need import Need
 from webui.engine.shelf import Shelf
 from webui.engine.texts import Spoken
 from webui.errors import UserError
@@ -49,16 +50,19 @@ class Engine:
         previews: Previews = "fast",
         rows: int | None = None,
         wishes: Wishes | None = None,
+        loading: Callable[[str], None] = lambda name: None,
     ) -> None:
         self._device = pick_device(device)
         self._models = Shelf(models)
-        self._loader = Loader(self._device, wishes)
+        self._loader = Loader(self._device, wishes, loading)
         self._previews = previews
         rows = rows or (CPU_ROWS if self._device.type == "cpu" else ACCELERATOR_ROWS)
         self._loop = Loop(rows, self._loader.relieve)
         self.slots = max(1, rows // 2)
         """Jobs that may advance at once, with guidance."""
         self.device = str(self._device)
+        self.chip = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else ""
+        """What the device's maker calls it."""
 
     def preload(self, name: str) -> None:
         """Load a model before anybody asks; a broken one is left for the request that wants it."""
@@ -74,9 +78,37 @@ class Engine:
 
     def submit(self, job: str, request: Resolved, emit: Emit) -> None:
         """Take a job in at the next step. It tells `emit` Waiting*, Started, Step*, then one of Rendered, Failed, Cancelled."""
+        self._look()
+        self._loop.add(Job(job, partial(self._story, request, emit), lambda: emit(Cancelled()), partial(_failed, emit)))
+
+    def load(self, name: str, tell: Callable[[str], None]) -> None:
+        """Load a model as a picture's turn would, at the next step. `tell` hears what went wrong; nothing, where it is there."""
+
+        def body() -> None:
+            self._load(find(self._models, name), lambda event: None)
+            tell("")
+
+        self._look()
+        self._loop.add(Job(f"load {name}", body, lambda: tell(""), partial(_failed, lambda event: tell(event.message))))
+
+    def unload(self, name: str) -> None:
+        """Let a model go now, or give up waiting for it.
+
+        Raises:
+            ModelError: pictures are being made with it.
+        """
+        self._loop.cancel(f"load {name}")
+        self._loader.drop(name)
+
+    def weigh(self, names: Sequence[str]) -> dict[str, Need]:
+        """What each of these models would need of the memory; one that cannot be used is left out."""
+        self._look()
+        models = (self._models[name] for name in names if name in self._models)
+        return {model.name: self._loader.weigh(model) for model in models if model.usable}
+
+    def _look(self) -> None:
         if self._models.changed():
             self._models.walk()
-        self._loop.add(Job(job, partial(self._story, request, emit), lambda: emit(Cancelled()), partial(_failed, emit)))
 
     def cancel(self, job: str) -> None:
         """End a job at once: we are between two steps."""
@@ -169,7 +201,7 @@ def pick_device(name: str) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def _failed(emit: Emit, error: Exception) -> None:
+def _failed(emit: Callable[[Failed], None], error: Exception) -> None:
     """A person's mistake is told as it is; a bug is logged in full, and its id is what the person is told."""
     if isinstance(error, UserError):
         emit(Failed(message=error.message))

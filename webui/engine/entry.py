@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from webui.engine.cards import licence_of, read_json, told
+from webui.engine.cards import read_json, said_by, told
 from webui.engine.catalogue import Model
 from webui.engine.extras import Extra, extra
 from webui.engine.families import PIPELINES, defaults_of, family_of, suits
@@ -110,7 +110,7 @@ def _folder(name: str, place: Place) -> Model:
         "parameters": found.parameters, "reason": "", "kind": "model", "thumbnail": place.thumbnail,
     }  # fmt: skip
     card = {field: value for field, value in read_json(path / "card.json").items() if field not in ("words", "stamp", "sha256", "body")}
-    plain = {"title": path.name, "licence": licence_of(path / "README.md")}
+    plain = {"title": path.name, **said_by(path / "README.md")}
     try:
         model = Model(**(plain | card | known | {"defaults": defaults.model_dump() | card}))
         suits(Request().resolve(model.defaults, name), family)

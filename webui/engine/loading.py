@@ -19,12 +19,14 @@ from webui.engine import memory, placement
 from webui.engine.adapters import Active, Adapters
 from webui.engine.catalogue import Model
 from webui.engine.families import FAMILIES, PIPELINES
+from webui.engine.need import IN_USE, Need
 from webui.engine.placement import IN_LAYERS, Placement
 from webui.engine.preview import Preview
 from webui.engine.safety import UNUSED, inspect
 from webui.engine.single import open_file
 from webui.engine.texts import TEXTS, Prompts, Spoken
 from webui.engine.walk import weights_of
+from webui.engine.weigh import held, weigh
 from webui.errors import ModelError
 from webui.settings import Wishes
 
@@ -91,8 +93,10 @@ class Loaded:
 class Loader:
     """Keeps the models that were used last, at most `KEPT`, as far as they fit into memory. One that is in use stays."""
 
-    def __init__(self, device: torch.device, wishes: Wishes | None = None) -> None:
+    def __init__(self, device: torch.device, wishes: Wishes | None = None, loading: Callable[[str], None] = lambda name: None) -> None:
+        """`loading` hears which model is about to be loaded: it takes a while, and nothing else is done meanwhile."""
         self._device = device
+        self._loading = loading
         self._wishes = wishes or Wishes()
         self._kept: OrderedDict[str, Loaded] = OrderedDict()
         self._users: Counter[str] = Counter()
@@ -144,9 +148,29 @@ class Loader:
             del self._kept[model.name]
             memory.release()
         if model.name not in self._kept:
-            self._kept[model.name] = Loaded(model, self._device, self._room_for(model))
+            placed = self._room_for(model)
+            self._loading(model.name)
+            self._kept[model.name] = Loaded(model, self._device, placed)
         self._kept.move_to_end(model.name)
         return self._kept[model.name]
+
+    def drop(self, name: str) -> None:
+        """Let a model go now.
+
+        Raises:
+            ModelError: pictures are being made with it.
+        """
+        if self._users[name]:
+            raise ModelError(IN_USE, "model")
+        if self._kept.pop(name, None) is not None:
+            memory.release()
+
+    def weigh(self, model: Model) -> Need:
+        """How a model would lie in memory, if those that nobody uses were let go for it. Nothing is loaded, nothing let go."""
+        idle = [loaded.pipe for name, loaded in self._kept.items() if not self._users[name]]
+        cpu = torch.device("cpu")
+        room, host = (memory.free(device) + sum(held(pipe, device) for pipe in idle) for device in (self._device, cpu))
+        return weigh(model, self._device, room, host, self._wishes)
 
     def relieve(self, denoiser: Any) -> bool:
         """Memory has run out under this denoiser: fetch its layers one by one from now on. Whether that is something new."""

@@ -51,9 +51,10 @@ def rest(studio: Studio, *more: APIRouter) -> FastAPI:
 
     @api.get("/status")
     def status() -> dict[str, Any]:
-        """How the engine is; `models` is another number whenever a model came or went."""
+        """How the engine is; `models` is another number whenever a model came or went, `memory` whenever one in the engine's memory did."""
         studio.stock.models()
-        return studio.status().model_dump() | {"models": studio.stock.revision}
+        memory = f"{studio.residents.revision} {studio.usual.name}"
+        return studio.status().model_dump() | {"models": studio.stock.revision, "memory": memory}
 
     @api.get("/loras")
     def loras(model: str | None = None) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pydantic import BaseModel
 
+from webui.errors import ModelError
 from webui.events import Event
 from webui.workers.local import Setup
-from webui.workers.worker import COMMAND, Command, Holds, Submit, Told, Up
+from webui.workers.worker import COMMAND, Cancel, Command, Holds, Load, Settled, Submit, Told, Unload, Up, Weighed
 
 if TYPE_CHECKING:
     from webui.engine.engine import Engine
@@ -40,6 +41,10 @@ class Pipe:
     def told(self, job: str, event: Event) -> None:
         """Report an event of a job."""
         self.send(Told(job=job, event=event))
+
+    def settled(self, model: str, trouble: str = "") -> None:
+        """Report that a model was loaded or let go, or why not."""
+        self.send(Settled(model=model, trouble=trouble))
 
 
 def main() -> None:
@@ -64,9 +69,15 @@ def _run(setup: Setup, commands: queue.SimpleQueue[Command], pipe: Pipe) -> None
     from webui.engine.engine import Engine
     from webui.engine.loading import KEPT
 
-    engine = Engine(setup.models, setup.device, setup.previews, wishes=setup.wishes)
-    pipe.send(Up(device=engine.device, slots=engine.slots, models=KEPT))
-    held: dict[str, str] = {}
+    held: dict[str, str] | None = {}
+
+    def loading(model: str) -> None:
+        nonlocal held
+        held = None  # whatever comes of it is told
+        pipe.send(Holds(models=engine.placements, loading=model))
+
+    engine = Engine(setup.models, setup.device, setup.previews, wishes=setup.wishes, loading=loading)
+    pipe.send(Up(device=engine.device, slots=engine.slots, models=KEPT, chip=engine.chip))
 
     def look() -> None:
         nonlocal held
@@ -92,10 +103,26 @@ def _run(setup: Setup, commands: queue.SimpleQueue[Command], pipe: Pipe) -> None
 
 
 def _obey(engine: Engine, command: Command, pipe: Pipe) -> None:
-    if not isinstance(command, Submit):
+    if isinstance(command, Submit):
+        engine.submit(command.job, command.request, partial(pipe.told, command.job))
+    elif isinstance(command, Cancel):
         engine.cancel(command.job)
+    elif isinstance(command, Load):
+        engine.load(command.model, partial(pipe.settled, command.model))
+    elif isinstance(command, Unload):
+        _unload(engine, command.model, pipe)
+    else:
+        pipe.send(Weighed(models=command.models, needs=engine.weigh(command.models)))
+
+
+def _unload(engine: Engine, model: str, pipe: Pipe) -> None:
+    try:
+        engine.unload(model)
+    except ModelError as error:
+        pipe.settled(model, error.message)
         return
-    engine.submit(command.job, command.request, partial(pipe.told, command.job))
+    pipe.send(Holds(models=engine.placements))
+    pipe.settled(model)
 
 
 if __name__ == "__main__":

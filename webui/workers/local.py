@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from webui.request import Resolved
 from webui.settings import Previews, Wishes
-from webui.workers.worker import REPORT, Cancel, Down, Report, Submit, Up
+from webui.workers.worker import REPORT, Cancel, Down, Load, Report, Submit, Unload, Up, Weigh
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +82,15 @@ class LocalWorker:
     def cancel(self, job: str) -> None:
         self._send(Cancel(job=job))
 
+    def load(self, model: str) -> None:
+        self._send(Load(model=model))
+
+    def unload(self, model: str) -> None:
+        self._send(Unload(model=model))
+
+    def weigh(self, models: Sequence[str]) -> None:
+        self._send(Weigh(models=tuple(models)))
+
     def close(self) -> None:
         self._closing.set()
         if self._child is not None:
@@ -139,7 +148,7 @@ class LocalWorker:
             report = REPORT.validate_json(line)
             tell(report)
             if isinstance(report, Up):
-                log.info("the engine is ready on %s", report.device)
+                log.info("the engine is ready on %s", report.place)
         status = child.wait()
         child.stdout.close()
         return _words(status)

@@ -67,7 +67,9 @@ def card(world: str, size: int) -> dict[str, object]:
         f"{len(TIMES)} times of day, {len(limits.weathers)} weathers and {len(limits.styles)} styles."
     )
     defaults = {"width": size, "height": size, "steps": 20, "guidance": 4.0, "sampler": "DPM++ 2M", "schedule": "Automatic"}
-    return {"title": "Storybook", "summary": summary, "licence": "Apache-2.0", **defaults, "ideas": IDEAS, "vocabulary": vocabulary}
+    training = "Trained only on pictures that its own recipe draws, with captions that it writes: no outside pictures, no outside weights."
+    about = {"title": "Storybook", "summary": summary, "licence": "Apache-2.0", "training": training}
+    return {**about, **defaults, "ideas": IDEAS, "vocabulary": vocabulary}
 
 
 def say_float32(config: Path) -> None:

@@ -1,0 +1,45 @@
+"""What a model would need of the memory, by the numbers of its header: decided as if it were loaded now, and nothing is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from webui.engine.catalogue import Model
+from webui.engine.memory import needed
+from webui.engine.need import Need
+from webui.engine.placement import NAMES, decide
+from webui.errors import ModelError
+from webui.settings import Wishes
+
+
+def weigh(model: Model, device: torch.device, room: int, host: int, wishes: Wishes) -> Need:
+    """How the model would lie on the device.
+
+    Args:
+        room: bytes of the device that are free, or would be if idle models were let go.
+        host: the same of main memory.
+    """
+    try:
+        placed = decide(model, device, room, host, wishes)
+    except ModelError as refused:
+        return Need(fits=False, words=f"Does not fit{refused.message.removeprefix(f'The model {model.name} cannot be loaded')}")
+    ways = [NAMES[placed.dtype]]
+    if placed.streamed:
+        ways.append("with its layers fetched from main memory, which is slower")
+    if placed.tiled:
+        ways.append("with large pictures decoded in tiles")
+    least = needed(model, placed.dtype, device, tiled=placed.tiled, streamed=placed.streamed)
+    return Need(fits=True, words=f"Needs about {size(least)} as {', '.join(ways)}; {size(room)} are free.")
+
+
+def held(pipe: Any, device: torch.device) -> int:
+    """Bytes of a pipeline's weights that lie on the device."""
+    parts = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+    return sum(weight.nbytes for part in parts for weight in part.parameters() if weight.device.type == device.type)
+
+
+def size(count: int) -> str:
+    """Bytes as a person reads them."""
+    return f"{count / 1e9:.1f} GB" if count >= 95e7 else f"{max(1, round(count / 1e6))} MB"
