@@ -88,7 +88,7 @@ class Residents:
         """
         with self._changed:
             self._ready()
-            if name not in self.loaded and name not in self._asked:
+            if name not in self.loaded and name not in self._asked and name != self._loading[0]:
                 raise ModelError("This model is not in memory.", "model")
             if name in self._using():
                 raise NotYet(IN_USE, "model")

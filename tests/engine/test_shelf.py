@@ -27,6 +27,7 @@ from webui.engine.tensors import COPYING
 from webui.errors import InvalidRequest, ModelError
 from webui.events import Event, Rendered
 from webui.request import Request
+from webui.settings import builtin_models
 
 CROSS = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight"
 
@@ -102,6 +103,44 @@ def test_a_loras_own_notes_are_shown(tmp_path: Path) -> None:
     assert models["c.safetensors"].words == ()
     assert (models["d.safetensors"].words, models["d.safetensors"].summary) == (("sks",), "Old photographs")
     assert models["a.safetensors"].parameters == {"denoiser": 4 * 768, "text encoder": 20}
+
+
+@pytest.mark.parametrize(
+    ("front", "licence", "training"),
+    [
+        ("license: mit\ndatasets:\n- a/b\n- c/d\nbase_model: x/y", "mit", "Trained on a/b, c/d. Made from x/y."),
+        (
+            "datasets: [a, b, c, d, e]\nbase_model: [x/y]\nbase_model_relation: merge",
+            "",
+            "Trained on a, b, c and 2 more. Merged from x/y.",
+        ),
+        ("license: [a, b]\ndatasets: {a: b}\nbase_model: 3", "", "Made from 3."),
+        ("license: no\ndatasets:\n  - <b>x</b>\n  - ''\n  - [y]", "no", "Trained on x."),
+        ("a: &a [x, x]\nb: &b [*a, *a]\ndatasets: [*b, *b]\nlicense: mit", "mit", ""),
+        ("license: mit\ndatasets: [", "", ""),
+        ("[" * 30_000, "", ""),
+        ("license: !!python/object/apply:os.system [true]", "", ""),
+        ("- " * 30_000, "", ""),
+        ("- license: mit", "", ""),
+        (f"license: {'x' * 70_000}", "", ""),
+    ],
+    ids=range(11),
+)
+def test_what_a_readme_says_of_licence_and_training_is_one_line(tmp_path: Path, front: str, licence: str, training: str) -> None:
+    write_model(tmp_path / "a")
+    (tmp_path / "a" / "card.json").unlink()
+    (tmp_path / "a" / "README.md").write_text(f"---\n{front}\n---\n# A\ndatasets: none\n")
+    model = scan([tmp_path])["a"]
+    assert (model.licence, model.training) == (licence, training) and model.usable
+
+
+def test_a_card_of_our_own_says_what_a_model_was_trained_on(tmp_path: Path) -> None:
+    write_model(tmp_path / "a")
+    card = json.loads((tmp_path / "a" / "card.json").read_text()) | {"training": "Trained on squares."}
+    (tmp_path / "a" / "card.json").write_text(json.dumps(card))
+    (tmp_path / "a" / "README.md").write_text("---\ndatasets: other\n---\n")
+    assert scan([tmp_path])["a"].training == "Trained on squares."
+    assert "no outside pictures" in scan([builtin_models()])["storybook"].training
 
 
 def test_a_licence_is_read_from_the_readme_of_a_folder(tmp_path: Path) -> None:

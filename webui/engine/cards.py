@@ -32,6 +32,10 @@ FRONT = 1 << 16
 SHOWN = 3
 """Data sets that are named."""
 
+NESTED = re.compile(r"[\[{]|- ")
+DEEP = 200
+"""What opens a list or a mapping in YAML, and how much of it one line may hold: each is a call inside a call."""
+
 RELATIONS = {"finetune": "Fine-tuned from", "quantized": "Quantised from", "merge": "Merged from", "adapter": "An adapter for"}
 """What the hub calls how a model came of another -> how it is said."""
 
@@ -69,6 +73,8 @@ def _front(readme: Path) -> dict[str, Any]:
         with readme.open(encoding="utf-8", errors="replace") as stream:
             text = stream.read(FRONT)
         found = re.match(r"\ufeff?---[ \t]*\n(.*?\n)---[ \t]*(\n|$)", text, re.DOTALL)
+        if found and any(len(NESTED.findall(line)) > DEEP for line in found[1].splitlines()):
+            return {}
         # The base loader makes texts, lists and mappings, and nothing else; an anchor that is used twice is one thing, not two.
         value = yaml.load(found[1], Loader=yaml.BaseLoader) if found else {}
     except (OSError, yaml.YAMLError, ValueError, RecursionError):

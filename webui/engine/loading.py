@@ -30,6 +30,9 @@ from webui.engine.weigh import held, weigh
 from webui.errors import ModelError
 from webui.settings import Wishes
 
+CPU = torch.device("cpu")
+"""Main memory."""
+
 KEPT = 4
 """Most models in memory at once; fewer where they do not fit."""
 
@@ -59,6 +62,8 @@ class Loaded:
         """
         self.pipe = _open(model, placed.dtype)
         self.placement = placed
+        self.takes = memory.needed(model, placed.dtype, device, tiled=placed.tiled, streamed=placed.streamed)
+        """Bytes of the device that it was given, with a picture."""
         placement.place(self.pipe, placed, model, device)
         self.pipe.set_progress_bar_config(disable=True)
         if device.type == "cpu" and not hasattr(self.pipe.vae.config, "z_dim"):  # not for films
@@ -167,10 +172,12 @@ class Loader:
 
     def weigh(self, model: Model) -> Need:
         """How a model would lie in memory, if those that nobody uses were let go for it. Nothing is loaded, nothing let go."""
-        idle = [loaded.pipe for name, loaded in self._kept.items() if not self._users[name]]
-        cpu = torch.device("cpu")
-        room, host = (memory.free(device) + sum(held(pipe, device) for pipe in idle) for device in (self._device, cpu))
+        idle = [loaded.pipe for loaded in self._idle()]
+        room, host = (memory.free(place) + sum(held(pipe, place) for pipe in idle) for place in (self._device, CPU))
         return weigh(model, self._device, room, host, self._wishes)
+
+    def _idle(self) -> list[Loaded]:
+        return [loaded for name, loaded in self._kept.items() if not self._users[name]]
 
     def relieve(self, denoiser: Any) -> bool:
         """Memory has run out under this denoiser: fetch its layers one by one from now on. Whether that is something new."""
@@ -184,11 +191,16 @@ class Loader:
 
     def _room_for(self, model: Model) -> Placement:
         """Let models go that nobody uses, least recently used first, until this one fits; how it is to lie there."""
+        if not any(self._users.values()):
+            # None goes for one that will not fit anyway.
+            room, host = memory.free(self._device), memory.free(CPU)
+            back = sum(loaded.takes for loaded in self._idle())
+            placement.decide(model, self._device, room + back, host + back, self._wishes)
         while True:
             idle = next((name for name in self._kept if not self._users[name]), None)
             chosen, refused = None, None
             try:
-                room, host = memory.free(self._device), memory.free(torch.device("cpu"))
+                room, host = memory.free(self._device), memory.free(CPU)
                 chosen = placement.decide(model, self._device, room, host, self._wishes)
             except ModelError as error:
                 refused = error

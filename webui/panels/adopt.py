@@ -40,6 +40,13 @@ def adopted(before: Defaults, after: Model, values: Mapping[str, Any]) -> dict[s
     }
 
 
+def proposed(model: Model, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """What controls show to somebody whose browser has kept nothing of them: what the model proposes. The page was laid out with the model
+    that was the default then."""
+    fresh = {"model": model.name, "prompt": model.ideas[0] if model.ideas else gr.skip()} | model.defaults.model_dump()
+    return {name: fresh.get(name, value) if value == gr.skip() else value for name, value in shown.items()}
+
+
 def shown_with(offered: Offered, before: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str, Any]:
     """What controls show, with their faces. `shown` holds values and updates, `before` what is there where it holds no value."""
     values = {**before} | {name: value for name, value in shown.items() if not isinstance(value, dict)}

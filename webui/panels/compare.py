@@ -13,7 +13,7 @@ from gradio.components import Component
 
 from webui.comparison import LINES, Comparison
 from webui.panels import follow
-from webui.panels.adopt import ADOPTED, adopted, chosen, defaults_of, relist, schedules, shown_with
+from webui.panels.adopt import ADOPTED, adopted, chosen, defaults_of, proposed, relist, schedules, shown_with
 from webui.panels.asking import person
 from webui.panels.follow import Ticket
 from webui.panels.loras import loras
@@ -183,10 +183,12 @@ def _remember(studio: Studio, parts: list[Part], axes: list[Varying], controls: 
         saved, before = known(studio, saved), dict(zip(controls, values, strict=False))
         offered = _offered(studio, before | saved)
         shown = known_styles(studio, restored(parts, saved))
+        if not before:  # the page has just come, and no other tab sends its settings
+            shown = proposed(chosen(studio, saved.get("model")), shown)
         shown = shown_with(offered, before or studio.default_model().defaults.model_dump(), shown)
         for one in axes:
             shown |= one.restored(studio.models(), offered, saved)
-        return [*shown.values(), saved.get("model", gr.skip())]
+        return [*shown.values(), shown["model"]]
 
     arrived = remember("compare", controls, show, [*boxes, applied])
     helps = json.dumps({name: help_text(name) for name in Request.model_fields})

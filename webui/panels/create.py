@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.components import Component
 
 from webui.panels import follow
-from webui.panels.adopt import ADOPTED, adopted, chosen, defaults_of, relist, schedules, shown_with
+from webui.panels.adopt import ADOPTED, adopted, chosen, defaults_of, proposed, relist, schedules, shown_with
 from webui.panels.asking import person
 from webui.panels.ideas import ideas, ideas_of
 from webui.panels.loras import loras
@@ -112,7 +112,7 @@ def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Componen
         shown = known_styles(studio, restored(parts, saved) | linked)
         count = saved["count"] if type(saved.get("count")) in (int, float) else gr.skip()
         model = chosen(studio, linked.get("model", saved.get("model")))
-        shown = shown_with(Offered.by([model]), usual, shown)
+        shown = shown_with(Offered.by([model]), usual, proposed(model, shown))
         ticket = follow.latest(studio, person(request)) | {"told": sentence}
         return [*shown.values(), count, *ideas_of(model, len(chips)), model.name, ticket]
 

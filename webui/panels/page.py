@@ -34,7 +34,7 @@ STYLES = ("page.css", "styles.css", "compare.css", "models.css", "share.css")
 SCRIPTS = (
     "base.js", "feed.js", "tabs.js", "masthead.js", "queue.js", "keys.js", "loras.js", "form.js", "create.js", "styles.js",
     "compare/state.js", "compare/sheet.js", "compare/lens.js", "compare/time.js", "compare/look.js", "compare/curve.js", "compare/shelf.js",
-    "compare/asking.js", "compare/compare.js", "compare/hands.js", "models.js", "adding.js", "share.js", "arrive.js",
+    "compare/asking.js", "compare/compare.js", "compare/hands.js", "memory.js", "models.js", "adding.js", "share.js", "arrive.js",
 )  # fmt: skip
 """In the order in which they are loaded: each uses only what stands before it."""
 

@@ -30,7 +30,7 @@ class Up(_Message):
     def place(self) -> str:
         """Where pictures are computed, as a person says it."""
         known = {"cpu": "the CPU", "mps": "the Apple GPU"}
-        return f"{self.device} ({self.chip})" if self.chip else known.get(self.device, self.device)
+        return f"the {self.chip} ({self.device})" if self.chip else known.get(self.device, self.device)
 
 
 class Down(_Message):

@@ -1,16 +1,18 @@
 // The Models tab: what lies in the models' folders, as cards. The studio looks and judges; this draws and passes on.
 stepwise.models = (() => {
-  const { at, make, say, ask, copy } = stepwise;
+  const { at, make, say, ask, copy, memory } = stepwise;
   const KINDS = { "": "All", model: "Models", lora: "LoRAs", embedding: "Embeddings", vae: "VAEs" };
   const CALLED = { model: "", lora: "LoRA", embedding: "Embedding", vae: "Autoencoder (VAE)" };
-  const PARTS = { unet: "U-Net", vae: "VAE", denoiser: "denoiser" };
+  const PARTS = { unet: "U-Net", vae: "VAE", denoiser: "denoiser", text_encoder_2: "second text encoder", text_encoder_3: "third text encoder", text_encoder_4: "fourth text encoder" };
   const PAGE = 60; // cards that are drawn before somebody asks for more
   let revision = null; // of the studio's list, as last heard of
+  let held = null; // the same of what is in memory
   let [search, kind, shown] = ["", "", PAGE];
   let asked = 0;
   let wanted = null; // the model on its way into Create
   let waiting = null;
   let role = null;
+  let news = ""; // what came of the last press
 
   const open = () => stepwise.tabs.shown() === "models";
   const tell = (words) => say(at("#models-said"), words);
@@ -31,30 +33,53 @@ stepwise.models = (() => {
   function card(entry) {
     const { name, title, reason, usable } = entry;
     const works = usable || entry.kind !== "model";
-    const what = [CALLED[entry.kind], entry.family].filter(Boolean).join(CALLED[entry.kind] ? " for " : "");
-    const facts = [entry.bytes ? size(entry.bytes) : null, ...parts(entry)].filter(Boolean).join(" · ");
+    const what = [[CALLED[entry.kind], entry.family].filter(Boolean).join(CALLED[entry.kind] ? " for " : ""), entry.bytes ? size(entry.bytes) : ""].filter(Boolean).join(" · ");
     const use = entry.word || (entry.kind === "model" && usable) ? button("Use", "plain use", () => take(entry), entry.word ? `Put ${entry.word} into the prompt` : `Make pictures with ${title}`) : null;
     const about = make("div", { className: "about" },
-      make("h3", { textContent: title, title: name }),
-      what ? make("p", { className: "kind", textContent: what }) : null,
-      entry.summary && works ? make("p", { className: "summary", textContent: entry.summary }) : null,
-      works ? null : make("p", { className: "reason", textContent: reason }),
-      facts ? make("p", { className: "facts", textContent: facts }) : null,
-      identity(entry),
-      entry.loaded ? make("p", { className: "loaded", textContent: entry.loaded }) : null);
+      make("h3", {}, make("span", { textContent: title, title: name }), entry.default ? make("span", { className: "badge", textContent: "Default", title: "Pictures are made with it wherever no model is named" }) : null),
+      what ? line("kind", what) : null,
+      entry.summary && works ? line("summary", entry.summary) : null,
+      works ? null : line("reason", reason),
+      usable ? line("facts", defaults(entry)) : null,
+      ...memory.lines(entry));
     const picture = entry.thumbnail ? make("img", { className: "thumb", loading: "lazy", alt: "", src: `/api/models/thumbnail?name=${encodeURIComponent(name)}` }) : null;
     const words = entry.words.length ? make("ul", { className: "words", aria: { label: `Trigger words of ${title}` } }, ...entry.words.map((word) => make("li", {}, button(word, "chip", (event) => copy(word, event.currentTarget), "Copy")))) : null;
-    const foot = make("div", { className: "foot" }, make("span", { className: "file", textContent: name, title: name }), use);
-    const made = make("li", { className: works ? "card" : "card broken", data: { name } }, make("article", { aria: { label: title } }, make("div", { className: "top" }, picture, about), words, foot));
-    return made;
+    const rest = more(entry);
+    const foot = make("div", { className: "foot" }, rest && turner(rest, name, title), make("span", { className: "spring" }), ...(role === "owner" ? memory.acts(entry, acted) : []), use);
+    return make("li", { className: works ? "card" : "card broken", data: { name } }, make("article", { aria: { label: title } }, make("div", { className: "top" }, picture, about), words, rest, foot.children.length > 1 ? foot : null));
   }
 
-  function identity({ licence, hash, sha256 }) {
-    if (!licence && !hash) return null;
-    const line = make("p", { className: "facts" });
-    if (licence) line.append(licence, hash ? " · " : "");
-    if (hash) line.append(button(hash, "link hash", (event) => copy(hash, event.currentTarget), `Copy the hash; SHA-256 of the file: ${sha256}`));
-    return line;
+  const line = (className, textContent) => make("p", { className, textContent });
+
+  // What it proposes where a request leaves something open.
+  function defaults({ defaults: { steps, guidance, sampler, width, height }, guidance: called }) {
+    return [`${steps} ${steps === 1 ? "step" : "steps"}`, called && guidance > 1 ? `${called.toLowerCase()} ${guidance}` : "", sampler, `${width}\u00a0×\u00a0${height}`].filter(Boolean).join(" · ");
+  }
+
+  // What is good to know, and seldom asked for.
+  function more(entry) {
+    const { name, licence, training, hash, sha256 } = entry;
+    const facts = {
+      Parameters: parts(entry).join(" · "),
+      Licence: licence,
+      Training: training,
+      Hash: hash && button(hash, "link hash", (event) => copy(hash, event.currentTarget), `Copy the hash; SHA-256 of the file: ${sha256}`),
+      File: name === entry.title ? "" : name,
+    };
+    const rows = Object.entries(facts).filter(([, value]) => value).flatMap(([term, value]) => [make("dt", { textContent: term }), make("dd", {}, value)]);
+    return rows.length ? make("dl", { hidden: !opened.has(name), id: `about-${encodeURIComponent(name)}` }, ...rows) : null;
+  }
+
+  // Which cards show all that is known of their models.
+  const opened = new Set();
+
+  function turner(rest, name, title) {
+    const turn = (on) => { rest.hidden = !on; say(made, on ? "Less" : "More"); made.setAttribute("aria-expanded", String(on)); };
+    const made = button("More", "link turn", () => { opened[rest.hidden ? "add" : "delete"](name); turn(rest.hidden); }, `All that is known of ${title}`);
+    made.dataset.act = "more";
+    made.setAttribute("aria-controls", rest.id);
+    turn(opened.has(name));
+    return made;
   }
 
   const button = (words, className, onclick, title = "") => make("button", { type: "button", className, textContent: words, title, onclick });
@@ -74,6 +99,7 @@ stepwise.models = (() => {
     place.append(
       make("div", { className: "bar" }, box, kinds, make("span", { className: "spring" }), acts),
       make("p", { id: "models-said", aria: { role: "status", live: "polite" } }),
+      make("p", { id: "models-lost", className: "reason" }),
       make("ul", { id: "models-cards", aria: { label: "Models" } }),
       make("p", { className: "more" }, button("Show more", "plain", () => { shown += PAGE; draw(); })));
     return true;
@@ -95,8 +121,8 @@ stepwise.models = (() => {
 
   async function draw() {
     if (!frame()) return;
-    own();
     const number = ++asked;
+    await own();
     const entries = [];
     let answer;
     do {
@@ -108,10 +134,11 @@ stepwise.models = (() => {
     } while (entries.length < Math.min(shown, answer.value.total) && answer.value.entries.length);
     paint(answer.value, entries);
     clearTimeout(waiting);
-    if (answer.value.summing && open() && !document.hidden) waiting = setTimeout(draw, 3000);
+    const coming = entries.some((one) => one.loading !== null || (one.usable && !one.loaded && !one.need));
+    if ((answer.value.summing || coming) && open() && !document.hidden) waiting = setTimeout(draw, coming ? 1500 : 3000);
   }
 
-  function paint({ total, kinds, summing }, entries) {
+  function paint({ total, kinds, summing, lost }, entries) {
     document.querySelectorAll("#models .segments input").forEach(({ value, nextSibling }) => {
       const there = value ? kinds[value] : Object.values(kinds).reduce((sum, one) => sum + one);
       say(nextSibling, `${KINDS[value]} ${there}`);
@@ -119,24 +146,45 @@ stepwise.models = (() => {
     const list = at("#models-cards");
     // Cards that say the same stay: what somebody is reading or about to press must not be drawn away.
     const old = new Map([...list.children].map((one) => [one.dataset.name, one]));
+    const focus = document.activeElement;
     const cards = entries.map((entry) => {
-      const text = JSON.stringify(entry);
+      const text = memory.sign(entry);
       const kept = old.get(entry.name);
       if (kept && kept.told === text) return kept;
+      news = (kept && memory.news(JSON.parse(kept.told), entry)) || news;
       const made = card(entry);
       made.told = text;
       return made;
     });
     const same = cards.length === list.children.length && cards.every((one, number) => one === list.children[number]);
     if (!same) list.replaceChildren(...cards);
+    if (!focus.isConnected) refocus(focus, old, cards);
     at("#models .more").hidden = entries.length >= total;
+    say(at("#models-lost"), lost);
     if (!entries.length) tell(search || kind ? "Nothing of that kind." : "There is nothing in the models' folder yet.");
-    else tell(summing ? `Computing checksums: ${summing} ${summing === 1 ? "file" : "files"} left.` : "");
+    else tell(news || (summing ? `Computing checksums: ${summing} ${summing === 1 ? "file" : "files"} left.` : ""));
+  }
+
+  // Whoever was on a button of a card that was drawn anew is on the same button of it, or on another one.
+  function refocus(focus, old, cards) {
+    const before = [...old.values()].find((one) => one.contains(focus));
+    const now = before && cards.find((one) => one.dataset.name === before.dataset.name);
+    if (!now) return;
+    const same = at(focus.dataset.act ? `[data-act="${focus.dataset.act}"]` : ".use", now) || at(".foot button:not(.turn)", now);
+    if (same) same.focus();
+  }
+
+  // After a press on a card.
+  async function acted(sentence) {
+    news = sentence;
+    await draw();
+    if (sentence) tell(sentence);
   }
 
   async function refresh() {
     const pressed = at("#models-refresh");
     pressed.disabled = true;
+    news = "";
     const answer = await ask("/api/models/refresh", "POST");
     pressed.disabled = false;
     await draw();
@@ -178,11 +226,12 @@ stepwise.models = (() => {
 
   // --- when ---
 
-  // The studio's list has another number: whatever shows it asks anew.
-  function heard(number) {
-    if (number === revision) return;
-    revision = number;
-    renew();
+  // The studio's list has another number, or what is in memory has: whatever shows it asks anew.
+  function heard(number, memorised) {
+    const other = number !== revision;
+    if (!other && memorised === held) return;
+    [revision, held] = [number, memorised];
+    if (other) renew();
     if (open()) draw();
   }
 
