@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
-from tests.fake import write_model
+from tests.fake import write_few_steps, write_model
 from tests.test_cli import webui
 
 
@@ -22,6 +23,25 @@ def test_models_lists_what_can_be_used_and_why_the_rest_cannot(tmp_path: Path) -
     assert not by_name["old.ckpt"]["usable"] and "pickle" in by_name["old.ckpt"]["reason"] and by_name["old.ckpt"]["bytes"] == 4
     text = webui("models", cwd=tmp_path).stdout
     assert "fake  Stable Diffusion 1.x" in text and "pickle" in text
+
+
+def test_the_default_is_chosen_used_and_given_up_with_a_sentence(tmp_path: Path) -> None:
+    write_model(tmp_path / "models" / "fake")
+    write_few_steps(tmp_path / "models" / "swift")
+    ended = webui("models", "--default", "swift", cwd=tmp_path)
+    assert ended.returncode == 0 and ended.stderr == "Few steps is the default model from now on.\n"
+    assert "swift  FLUX.2 klein  0.0 MB  default\n" in webui("models", cwd=tmp_path).stdout
+    for command in ("generate", "compare"):
+        # Refused before anything runs, for what only this model's family does not take.
+        ended = webui(command, "a", "--negative", "fog", cwd=tmp_path)
+        assert ended.returncode == 2 and "FLUX.2 klein models take no negative prompt" in ended.stderr, ended.stderr
+    ended = webui("models", "--default", "swiff", cwd=tmp_path)
+    assert ended.returncode == 2 and "Did you mean: swift" in ended.stderr
+    shutil.rmtree(tmp_path / "models" / "swift")
+    lost = "The default model, swift, is not in the models' folder any more. Storybook is used instead, until you set another default.\n"
+    assert webui("models", cwd=tmp_path).stderr == lost
+    ended = webui("generate", "a", "--width", "1000", "--sampler", "Elephant", cwd=tmp_path)
+    assert ended.returncode == 2 and ended.stderr.startswith(lost)
 
 
 def test_a_model_that_cannot_be_used_is_refused_with_its_reason_and_one_that_is_not_there_with_its_neighbours(tmp_path: Path) -> None:

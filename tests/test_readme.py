@@ -46,7 +46,7 @@ def test_every_file_of_the_package_is_in_the_tree() -> None:
 
 
 def test_every_flag_that_it_shows_exists() -> None:
-    known = "".join(webui(*command, "--help").stdout for command in ([], ["generate"], ["compare"]))
+    known = "".join(webui(*command, "--help").stdout for command in ([], ["generate"], ["compare"], ["models"]))
     shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - set(re.findall(r"--[a-z-]+", setup_commands()))
     assert shown and not {flag for flag in shown if flag not in known}
 

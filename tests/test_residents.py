@@ -88,7 +88,7 @@ def test_what_a_model_needs_is_asked_once_and_again_when_something_has_changed(
 ) -> None:
     for _ in range(3):
         assert standing(studio).need == worker.needs["fake"]
-    assert worker.weighed == [("fake",)]
+    assert worker.weighed == [("fake",)] and not studio.residents.weighing
     worker.hold({"other": "float32"})
     standing(studio)
     assert worker.weighed == [("fake",)] * 2
@@ -107,6 +107,7 @@ def test_who_looks_does_not_wait_for_an_engine_that_is_busy(studio: Studio, work
     monkeypatch.setattr(worker, "weigh", lambda models: worker.weighed.append(tuple(models)))
     monkeypatch.setattr(residents, "PATIENCE", 0.05)
     assert standing(studio).need is None and standing(studio).need is None
+    assert studio.residents.weighing
     assert worker.weighed == [("fake",)], "the question is not asked again before the answer is overdue"
 
 

@@ -101,6 +101,11 @@ class Residents:
         with self._changed:
             return {model.name: self._resident(model) for model in models}
 
+    @property
+    def weighing(self) -> bool:
+        """Whether an answer of the engine is still to come."""
+        return bool(self._weighing)
+
     def hear(self, report: About) -> None:
         """What the engine says of its models."""
         now = time.monotonic()

@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, Page, expect
 from safetensors.torch import save_file
 
 from tests.downloads.hub import CROSS, Hub, point, serving, weights
-from tests.fake import write_model
+from tests.fake import FakeWorker, write_model
 from tests.panels.conftest import OpenPage
+from webui.request import Request
 from webui.settings import Settings
 from webui.studio import Studio
 
@@ -89,6 +90,63 @@ def test_use_puts_it_into_create(models: Page) -> None:
     expect(models.locator("#model input")).to_have_value("Other")
 
 
+def test_the_owner_loads_a_model_lets_it_go_and_makes_it_the_default(
+    models: Page, worker: FakeWorker, browser: Browser, address: str
+) -> None:
+    card, other = models.get_by_role("article", name="Fake"), models.get_by_role("article", name="Other")
+    expect(card).to_contain_text("6 steps · guidance 4 · DPM++ 2M · 256\u00a0\u00d7\u00a0256")
+    expect(card.locator(".need")).to_have_text("Needs about 2.0 GB as float32; 9.0 GB are free.")
+    expect(card.locator(".badge")).to_have_text("Default")
+    expect(card.get_by_role("button", name="Set as default")).to_have_count(0)
+    worker.loading.clear()
+    card.get_by_role("button", name="Load").focus()
+    models.keyboard.press("Enter")
+    expect(card.locator(".loading")).to_have_text(re.compile("^Loading … [1-9] s$"))
+    expect(card.get_by_role("button", name="Cancel")).to_be_focused()
+    worker.loading.set()
+    expect(card.locator(".loaded")).to_have_text("In memory as float32: it needs about 2.0 GB, and 9.0 GB were free.")
+    expect(models.locator("#models-said")).to_have_text("Fake is in memory.")
+    models.locator("#models-said").scroll_into_view_if_needed()
+    card.get_by_role("button", name="More").click()
+    expect(card.locator("dl")).to_contain_text("Apache-2.0")
+    card.get_by_role("button", name="Unload").click()
+    expect(card.locator(".loaded")).to_have_count(0)
+    expect(card.locator("dl")).to_be_visible()
+    worker.trouble = "The model other cannot be loaded: it needs about 80.0 GB of memory, and 9.0 GB are free."
+    other.get_by_role("button", name="Load").click()
+    expect(other.locator(".trouble")).to_have_text(worker.trouble)
+    other.get_by_role("button", name="Set as default").click()
+    expect(other.locator(".badge")).to_have_text("Default")
+    expect(card.locator(".badge")).to_have_count(0)
+    # Whoever comes anew gets it, with what it proposes; this browser keeps what it had.
+    tab(models, "Create")
+    expect(models.locator("#model input")).to_have_value("Fake")
+    context = browser.new_context()
+    fresh = context.new_page()
+    fresh.goto(address)
+    expect(fresh.locator("#model input")).to_have_value("Other")
+    expect(fresh.locator("#steps input[type=number]")).to_have_value("9")
+    tab(fresh, "Compare")
+    expect(fresh.locator("#compare-model input")).to_have_value("Other")
+    context.close()
+
+
+def test_a_model_in_use_is_not_let_go_and_a_default_that_is_gone_is_told(
+    browser: Browser, address: str, worker: FakeWorker, studio: Studio, settings: Settings
+) -> None:
+    context = browser.new_context()
+    models = context.new_page()  # a browser writes into its console that it was refused something
+    models.goto(f"{address}#models")
+    worker.hold({"fake": "float32"})
+    studio.submit([Request(prompt="a", steps=150, model="fake")])
+    models.get_by_role("article", name="Fake").get_by_role("button", name="Unload").click()
+    expect(models.locator("#models-said")).to_have_text(re.compile("^Pictures are being made with this model, so it stays"))
+    studio.usual.choose(studio.stock.models(), "other")
+    shutil.rmtree(settings.models / "other")
+    expect(models.locator("#models-lost")).to_contain_text("The default model, other, is not in the models' folder any more. Fake is used")
+    context.close()
+
+
 def test_a_model_that_is_dropped_in_can_be_chosen_without_a_reload(models: Page, settings: Settings) -> None:
     whole = write_model(settings.models.with_name("new"))
     (whole / "card.json").write_text((whole / "card.json").read_text().replace('"Fake"', '"Dropped in"'))
@@ -109,7 +167,7 @@ def test_a_model_that_is_dropped_in_can_be_chosen_without_a_reload(models: Page,
         expect(models.locator(box)).to_have_value("Fake")
     shutil.rmtree(settings.models / "new")
     tab(models, "Models")
-    expect(models.get_by_role("article", name="Dropped in")).to_have_count(0)
+    expect(models.locator("#models .card[data-name=new]")).to_have_count(0)
     models.get_by_role("button", name="Refresh").click()
     expect(models.locator("#models-said")).to_have_text("Nothing has changed.")
 
@@ -166,5 +224,6 @@ def test_a_guest_looks_and_changes_nothing(open_page: OpenPage, studio: Studio) 
     expect(page.locator("#me")).to_contain_text("looking")
     tab(page, "Models")
     expect(page.get_by_role("article", name="ink")).to_be_visible()
-    expect(page.get_by_role("button", name="Refresh")).to_have_count(0)
-    expect(page.get_by_role("button", name="Add a model")).to_have_count(0)
+    expect(page.get_by_role("article", name="Fake").locator(".need")).to_be_visible()
+    for name in ("Refresh", "Add a model", "Load", "Set as default"):
+        expect(page.get_by_role("button", name=name)).to_have_count(0)

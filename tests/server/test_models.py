@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +15,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tests.downloads.hub import CROSS
+from tests.fake import FakeWorker, write_few_steps
+from tests.server.sharing import Shared, shared, until
 from webui.studio import Studio
 from webui.workers.worker import Holds
 
@@ -27,6 +32,20 @@ def folder(studio: Studio) -> Path:
     (folder / "cut.safetensors").write_bytes(b"x")
     studio.stock.refresh()
     return folder
+
+
+@pytest.fixture(scope="module")
+def door(studio: Studio) -> Iterator[Shared]:
+    """The same studio, as it is shared."""
+    with shared(studio) as door:
+        yield door
+
+
+@pytest.fixture
+def worker(studio: Studio) -> FakeWorker:
+    """Its engine."""
+    assert isinstance(studio._worker, FakeWorker)
+    return studio._worker
 
 
 def names(client: httpx.Client, **asked: object) -> list[str]:
@@ -53,6 +72,75 @@ def test_how_a_model_lies_in_memory_is_said_beside_it(client: httpx.Client, stud
     told = {entry["name"]: entry["loaded"] for entry in client.get("/api/models/list").json()["entries"]}
     assert told["fake"] == "Loaded in float32: there is room." and told["ugly.safetensors"] == ""
     studio._hear(Holds(models={}))
+
+
+def entry(client: httpx.Client, name: str = "fake") -> dict[str, Any]:
+    listed = client.get("/api/models/list", params={"count": 200}).json()["entries"]
+    return next(one for one in listed if one["name"] == name)
+
+
+def test_a_card_has_what_a_model_proposes_and_what_it_would_need(client: httpx.Client, folder: Path) -> None:
+    one = entry(client)
+    assert one["need"] == {"fits": True, "words": "Needs about 2.0 GB as float32; 9.0 GB are free."}
+    assert one["defaults"]["steps"] == 6 and one["guidance"] == "Guidance" and one["training"] == ""
+    lora = entry(client, "loras/ink.safetensors")
+    assert (lora["need"], lora["loading"], lora["defaults"], lora["default"]) == (None, None, None, False)
+
+
+def test_the_owner_loads_a_model_and_lets_it_go(door: Shared, worker: FakeWorker, folder: Path) -> None:
+    owner, before = door.owner, door.owner.get("/api/status").json()["memory"]
+    worker.loading.clear()
+    assert owner.post("/api/models/load", json={"model": "fake"}).status_code == 202
+    assert until(30, lambda: entry(owner)["loading"] is not None)
+    worker.loading.set()
+    assert until(30, lambda: entry(owner)["loaded"] != "")
+    assert entry(owner)["need"] is None and owner.get("/api/status").json()["memory"] != before
+    job = owner.post("/api/jobs", json={"prompt": "a", "steps": 150, "model": "fake"}).json()["jobs"][0]["id"]
+    refused = owner.post("/api/models/unload", json={"model": "fake"})
+    assert refused.status_code == 409 and "Pictures are being made with this model" in refused.json()["error"]["message"]
+    owner.delete(f"/api/jobs/{job}").raise_for_status()
+    assert until(30, lambda: owner.post("/api/models/unload", json={"model": "fake"}).status_code == 202)
+    assert entry(owner)["loaded"] == "" and owner.post("/api/models/unload", json={"model": "fake"}).status_code == 422
+
+
+def test_the_owner_sets_the_default_and_whoever_names_no_model_gets_it(door: Shared, studio: Studio, folder: Path) -> None:
+    write_few_steps(folder / "swift")
+    studio.stock.refresh()
+    assert door.owner.put("/api/models/default", json={"model": "swift"}).json() == {"default": "swift"}
+    with door.guest() as guest:
+        assert guest.get("/api/models").json()["default"] == "swift" == guest.get("/api/models/list").json()["default"]
+        assert entry(guest, "swift")["default"] and not entry(guest)["default"]
+        job = guest.post("/api/jobs", json={"prompt": "a", "steps": 1}).json()["jobs"][0]
+        assert job["request"]["model"] == "swift"
+    shutil.rmtree(folder / "swift")
+    studio.stock.refresh()
+    listed = door.owner.get("/api/models/list").json()
+    assert listed["default"] != "swift" and listed["lost"].startswith("The default model, swift, is not in the models' folder any more.")
+    assert door.owner.put("/api/models/default", json={"model": "fake"}).json() == {"default": "fake"}
+    assert door.owner.get("/api/models/list").json()["lost"] == ""
+
+
+ACTS = (("PUT", "/api/models/default"), ("POST", "/api/models/load"), ("POST", "/api/models/unload"))
+
+
+@pytest.mark.parametrize("role", ["maker", "viewer"])
+def test_guests_look_and_change_nothing(door: Shared, worker: FakeWorker, role: str) -> None:
+    with door.guest(role) as guest:
+        for method, path in ACTS:
+            answer = guest.request(method, path, json={"model": "fake"})
+            assert answer.status_code == 403 and "owner" in answer.json()["error"]["message"], path
+        assert entry(guest)["need"]["fits"]
+    assert worker.held == {}
+
+
+NO_MODELS = [{}, {"model": 3}, {"model": None}, {"model": "fake", "more": 1}, {"model": "none"}, {"model": "loras/ink.safetensors"}, []]
+
+
+@pytest.mark.parametrize("body", NO_MODELS)
+@pytest.mark.parametrize(("method", "path"), ACTS)
+def test_what_is_no_model_is_a_sentence(client: httpx.Client, folder: Path, method: str, path: str, body: object) -> None:
+    answer = client.request(method, path, json=body)
+    assert answer.status_code == 422 and answer.json()["error"]["message"].endswith((".", "?")), answer.text
 
 
 def test_hashes_come_in_the_background(client: httpx.Client, folder: Path) -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import write_pipeline
+from webui.engine.need import IN_USE
 from webui.events import Cancelled, Failed, Rendered, Started, Step
 from webui.request import Defaults, Request, Resolved
 from webui.settings import Wishes
 from webui.workers.local import LocalWorker, physical_cores
-from webui.workers.worker import Down, Holds, Report, Told, Up
+from webui.workers.worker import REPORT, Down, Holds, Report, Settled, Told, Up, Weighed
 
 LIMIT = 120
 """Seconds to wait for a report: importing torch takes its time on a busy machine."""
@@ -75,10 +76,48 @@ def test_a_job_crosses_the_boundary_and_comes_back_as_a_picture(ear: Ear) -> Non
 
 def test_it_says_which_models_it_holds_how_and_why(models: Path) -> None:
     ear = Ear(LocalWorker([models], "cpu", "off", threads=1, wishes=Wishes(dtype="bfloat16"), preload="tiny"))
+    assert ear.next(Holds) == Holds(models={}, loading="tiny")
     held = ear.next(Holds)
     assert isinstance(held, Holds) and list(held.models) == ["tiny"]
     assert held.models["tiny"].startswith("bfloat16, as it was asked for: it needs about ")
     ear.worker.close()
+
+
+def test_a_model_is_weighed_loaded_and_let_go_by_hand(models: Path, ear: Ear) -> None:
+    ear.next(Up)
+    ear.worker.weigh(["tiny", "gone"])
+    weighed = ear.next(Weighed)
+    assert isinstance(weighed, Weighed) and weighed.models == ("tiny", "gone") and set(weighed.needs) == {"tiny"}
+    assert weighed.needs["tiny"].fits and weighed.needs["tiny"].words.startswith("Needs about ")
+    ear.worker.load("tiny")
+    told = [ear.next(Holds, Settled) for _ in range(3)]
+    assert told[0] == Holds(models={}, loading="tiny") and told[1] == Settled(model="tiny")
+    assert isinstance(told[2], Holds) and list(told[2].models) == ["tiny"] and told[2].loading == ""
+    ear.worker.load("gone")
+    settled = ear.next(Settled)
+    assert isinstance(settled, Settled) and "no model called 'gone'" in settled.trouble
+    ear.worker.submit("a", request(steps=150))
+    ear.next(Step)
+    ear.worker.unload("tiny")
+    settled = ear.next(Settled)
+    assert isinstance(settled, Settled) and settled.trouble == IN_USE
+    ear.worker.cancel("a")
+    ear.next(Cancelled)
+    ear.worker.unload("tiny")
+    assert ear.next(Holds, Settled) == Holds(models={}) and ear.next(Settled) == Settled(model="tiny")
+
+
+@pytest.mark.parametrize(
+    ("up", "place"),
+    [
+        (Up(device="cpu", slots=1, models=1), "the CPU"),
+        (Up(device="mps", slots=1, models=1), "the Apple GPU"),
+        (Up(device="cuda:0", slots=1, models=1, chip="NVIDIA H100 80GB HBM3"), "the NVIDIA H100 80GB HBM3 (cuda:0)"),
+        (Up(device="cuda", slots=1, models=1), "cuda"),
+    ],
+)
+def test_where_pictures_are_made_is_said_as_a_person_would(up: Up, place: str) -> None:
+    assert up.place == place and REPORT.validate_json(up.model_dump_json()) == up
 
 
 def test_killed_in_mid_run_it_says_so_starts_again_and_makes_the_same_picture(ear: Ear) -> None:

@@ -75,6 +75,7 @@ def models(studio: Studio) -> APIRouter:
             "total": total,
             "kinds": {name: sum(one.kind == name for one in there.values()) for name in KINDS},
             "summing": summing,
+            "weighing": studio.residents.weighing,
             "entries": [described(one, word) | standing(how.get(one.name, NOWHERE), one.name == usual) for one in found],
         }
 

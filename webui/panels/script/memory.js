@@ -55,10 +55,13 @@ stepwise.memory = (() => {
     if (!usable) return [];
     const button = (act, words, hint, method, path) => make("button", {
       type: "button", className: "plain", textContent: words, title: hint, data: { act },
-      onclick: async (event) => {
-        event.currentTarget.disabled = true;
+      onclick: async ({ currentTarget: pressed }) => {
+        // Not `disabled`, which would take the focus from whoever uses the keyboard.
+        if (pressed.classList.contains("pressed")) return;
+        pressed.classList.add("pressed");
         const answer = await ask(`/api/models/${path}`, method, { model: name });
-        after(answer.ok ? "" : answer.sentence);
+        await after(answer.ok ? "" : answer.sentence);
+        pressed.classList.remove("pressed");
       },
     });
     const memory = loading !== null ? button("memory", "Cancel", `Do not load ${title}`, "POST", "unload")

@@ -134,7 +134,7 @@ stepwise.models = (() => {
     } while (entries.length < Math.min(shown, answer.value.total) && answer.value.entries.length);
     paint(answer.value, entries);
     clearTimeout(waiting);
-    const coming = entries.some((one) => one.loading !== null || (one.usable && !one.loaded && !one.need));
+    const coming = answer.value.weighing || entries.some((one) => one.loading !== null);
     if ((answer.value.summing || coming) && open() && !document.hidden) waiting = setTimeout(draw, coming ? 1500 : 3000);
   }
 
@@ -184,14 +184,12 @@ stepwise.models = (() => {
   async function refresh() {
     const pressed = at("#models-refresh");
     pressed.disabled = true;
-    news = "";
     const answer = await ask("/api/models/refresh", "POST");
     pressed.disabled = false;
-    await draw();
     const named = (names) => (names.length > 3 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", "));
-    if (!answer.ok) { tell(answer.sentence); return; }
+    if (!answer.ok) { acted(answer.sentence); return; }
     const { new: added, gone } = answer.value;
-    tell([added.length && `New: ${named(added)}.`, gone.length && `Gone: ${named(gone)}.`].filter(Boolean).join(" ") || "Nothing has changed.");
+    acted([added.length && `New: ${named(added)}.`, gone.length && `Gone: ${named(gone)}.`].filter(Boolean).join(" ") || "Nothing has changed.");
   }
 
   // --- into Create ---
