@@ -111,7 +111,8 @@ def test_what_will_not_fit_takes_no_others_place(tmp_path: Path, monkeypatch: py
     write_pipeline(tmp_path / "small")
     large = write_pipeline(tmp_path / "large")
     (large / "card.json").write_text('{"width": 2048, "height": 2048}')
-    engine, told = Engine([tmp_path], "cpu", "off", wishes=Wishes(tiling="off")), []
+    engine = Engine([tmp_path], "cpu", "off", wishes=Wishes(tiling="off"))
+    told: list[str] = []
     engine.load("small", told.append)
     run(engine)
     monkeypatch.setattr(memory, "free", lambda device: GB)
