@@ -40,9 +40,11 @@ def adopted(before: Defaults, after: Model, values: Mapping[str, Any]) -> dict[s
     }
 
 
-def proposed(model: Model, shown: Mapping[str, Any]) -> dict[str, Any]:
-    """What controls show to somebody whose browser has kept nothing of them: what the model proposes. The page was laid out with the model
-    that was the default then."""
+def proposed(model: Model, laid: str, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """What controls show whose values the browser has not kept: what the model proposes, where the page was laid out with another one,
+    which was the default then. `laid` is its name."""
+    if model.name == laid:
+        return {**shown}
     fresh = {"model": model.name, "prompt": model.ideas[0] if model.ideas else gr.skip()} | model.defaults.model_dump()
     return {name: fresh.get(name, value) if value == gr.skip() else value for name, value in shown.items()}
 

@@ -84,7 +84,7 @@ def compare(studio: Studio) -> None:
     _press(studio, parts, axes, controls, generate)
     _vary(studio, axes, controls)
     applied = gr.Textbox(usual.name, visible=False)
-    _remember(studio, parts, axes, controls, applied)
+    _remember(studio, parts, axes, controls, applied, usual.name)
     _adopt(studio, controls, applied)
     renews(studio, controls["model"], PREFIX)
     schedules(controls, partial(_offered, studio))
@@ -175,7 +175,9 @@ def _vary(studio: Studio, axes: list[Varying], controls: Mapping[str, Component]
         relist(chips, varied, list(controls.values()), adopting)
 
 
-def _remember(studio: Studio, parts: list[Part], axes: list[Varying], controls: Mapping[str, Component], applied: Component) -> None:
+def _remember(
+    studio: Studio, parts: list[Part], axes: list[Varying], controls: Mapping[str, Component], applied: Component, laid: str
+) -> None:
     """Settings survive a reload, and come from elsewhere: from Create, from a picture, from an earlier comparison."""
     boxes, sent = list(controls.values()), gr.JSON(visible=False)
 
@@ -184,7 +186,7 @@ def _remember(studio: Studio, parts: list[Part], axes: list[Varying], controls: 
         offered = _offered(studio, before | saved)
         shown = known_styles(studio, restored(parts, saved))
         if not before:  # the page has just come, and no other tab sends its settings
-            shown = proposed(chosen(studio, saved.get("model")), shown)
+            shown = proposed(chosen(studio, saved.get("model")), laid, shown)
         shown = shown_with(offered, before or studio.default_model().defaults.model_dump(), shown)
         for one in axes:
             shown |= one.restored(studio.models(), offered, saved)

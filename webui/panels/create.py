@@ -67,7 +67,7 @@ def create(studio: Studio) -> None:
     applied = gr.Textbox(usual.name, visible=False)
     _press(studio, parts, controls, generate)
     compare.click(None, None, None, js="() => stepwise.asking.take(stepwise.create.settings())", **QUIET)
-    _remember(studio, parts, controls, chips, applied)
+    _remember(studio, parts, controls, chips, applied, usual.name)
     copies(copy, controls)
     _adopt(studio, controls, chips, applied)
     renews(studio, controls["model"])
@@ -102,7 +102,9 @@ def _press(studio: Studio, parts: list[Part], controls: Mapping[str, Component],
     pressed.failure(None, None, None, js="() => stepwise.create.unanswered()", **QUIET)
 
 
-def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Component], chips: list[Component], applied: Component) -> None:
+def _remember(
+    studio: Studio, parts: list[Part], controls: Mapping[str, Component], chips: list[Component], applied: Component, laid: str
+) -> None:
     """Settings and the running job survive a reload; those of a link take their place."""
     boxes, ticket = list(controls.values()), gr.JSON(visible=False)
 
@@ -112,7 +114,7 @@ def _remember(studio: Studio, parts: list[Part], controls: Mapping[str, Componen
         shown = known_styles(studio, restored(parts, saved) | linked)
         count = saved["count"] if type(saved.get("count")) in (int, float) else gr.skip()
         model = chosen(studio, linked.get("model", saved.get("model")))
-        shown = shown_with(Offered.by([model]), usual, proposed(model, shown))
+        shown = shown_with(Offered.by([model]), usual, proposed(model, laid, shown))
         ticket = follow.latest(studio, person(request)) | {"told": sentence}
         return [*shown.values(), count, *ideas_of(model, len(chips)), model.name, ticket]
 
