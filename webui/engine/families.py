@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from webui.engine import denoisers
+from webui.engine.denoisers import Denoiser
 from webui.engine.samplers import FLOW_SAMPLERS, SAMPLERS, Sampler, check
 from webui.errors import InvalidRequest
 from webui.request import Defaults, Resolved
@@ -64,7 +66,11 @@ class Family(NamedTuple):
     loras: bool = True
     """Whether the pipeline takes LoRAs."""
     file: File | None = None
-    """`None` where models in a single file are not opened: their text encoders lie elsewhere."""
+    """`None` where no file holds all of a model: text encoders lie elsewhere."""
+    denoiser: Denoiser | None = None
+    """How a file is recognised that holds the denoiser, and perhaps some other parts; `None` where none is opened."""
+    kin: tuple[str, ...] = ()
+    """Other families whose folders have the parts that such a file lacks."""
 
 
 CROSS = "model.diffusion_model.input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
@@ -106,10 +112,12 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "FLUX.1 schnell": Family(
             ("FluxPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, texts="CLIP and T5",
             layout="packed", options={"max_sequence_length": 256}, marks={("transformer", "guidance_embeds"): False},
+            denoiser=denoisers.FLUX1_SCHNELL, kin=("FLUX.1",),
         ),
         "FLUX.1": Family(
             ("FluxPipeline",), _flow(28, 3.5), _some("Euler", "LCM", "UniPC", "DPM++ 2M", "DPM++ 2M SDE"), 16, guidance=DISTILLED,
             negative=False, texts="CLIP and T5", layout="packed", options={"max_sequence_length": 512},
+            denoiser=denoisers.FLUX1, kin=("FLUX.1 schnell",),
         ),
         "FLUX.2 klein": Family(
             ("Flux2KleinPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, layout="flux2",
@@ -170,6 +178,9 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
     }
 )  # fmt: skip
 """The first row that fits a model is its family."""
+
+LENDERS = frozenset(name for family in FAMILIES.values() if family.denoiser for name in family.pipelines)
+"""Pipelines whose folders lend their parts to files that hold a denoiser alone."""
 
 PIPELINES = tuple(dict.fromkeys(name for family in FAMILIES.values() for name in family.pipelines))
 
