@@ -8,6 +8,7 @@ cut by the file's own shapes, and copy nothing.
 from __future__ import annotations
 
 import json
+from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -42,7 +43,10 @@ def _denoiser(path: Path, family: str, around: Path, dtype: torch.dtype) -> Any:
     tensors: dict[str, Any] = load_file(path)  # mapped into memory, not read
     tensors = {name: tensors[key] for name, key in inner(tensors).items()}
     try:
-        config = measured(row, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, folder.configs[folder.denoiser])
+        # Where neither the shapes nor the folder say it, it is as its class has it, which is as it was published.
+        usual = {name: one.default for name, one in signature(getattr(diffusers, kind).__init__).parameters.items() if name != "self"}
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        config = measured(row, shapes, {**usual, **folder.configs[folder.denoiser]})
         if kind in RENAMES:
             tensors = renamed(tensors, RENAMES[kind], config)
     except (KeyError, IndexError) as error:

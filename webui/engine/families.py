@@ -107,7 +107,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             ("StableDiffusionXLPipeline",), Defaults(steps=25, guidance=6.0, width=1024, height=1024), texts="two CLIPs", file=SDXL
         ),
         "Stable Diffusion 3": Family(
-            ("StableDiffusion3Pipeline",), _flow(28, 4.5), FLOW_SAMPLERS, 16, texts="two CLIPs and T5", options={"max_sequence_length": 256}
+            ("StableDiffusion3Pipeline",), _flow(28, 4.5), FLOW_SAMPLERS, 16, texts="two CLIPs and T5",
+            options={"max_sequence_length": 256}, denoiser=denoisers.SD3,
         ),
         "FLUX.1 schnell": Family(
             ("FluxPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, texts="CLIP and T5",
@@ -122,43 +123,53 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "FLUX.2 klein": Family(
             ("Flux2KleinPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, layout="flux2",
             options={"max_sequence_length": 512}, marks={("", "is_distilled"): True},
+            denoiser=denoisers.FLUX2_KLEIN, kin=("FLUX.2 klein base",),
         ),
         "FLUX.2 klein base": Family(
             ("Flux2KleinPipeline",), _flow(28, 4.0), _some("Euler", "LCM", "UniPC", "DPM++ 2M", "DPM++ 2M SDE"), 16, negative=False,
             layout="flux2", options={"max_sequence_length": 512},
+            denoiser=denoisers.FLUX2_KLEIN_BASE, kin=("FLUX.2 klein",),
         ),
         "FLUX.2": Family(
             ("Flux2Pipeline",), _flow(28, 4.0), _some("Euler", "LCM", "UniPC", "DPM++ 2M", "DPM++ 2M SDE"), 16, guidance=DISTILLED,
             negative=False, layout="flux2", options={"max_sequence_length": 512},
+            denoiser=denoisers.FLUX2,
         ),
         "Qwen-Image": Family(
             ("QwenImagePipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, argument="true_cfg_scale", layout="packed",
             options={"max_sequence_length": 512},
+            denoiser=denoisers.QWEN,
         ),
         "Z-Image": Family(
-            ("ZImagePipeline",), _flow(28, 4.0), _some("Euler", "LCM"), 16, off=0.0, options={"max_sequence_length": 512}
+            ("ZImagePipeline",), _flow(28, 4.0), _some("Euler", "LCM"), 16, off=0.0, options={"max_sequence_length": 512},
+            denoiser=denoisers.Z_IMAGE,
         ),
         "Chroma": Family(
             ("ChromaPipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, texts="masked T5", layout="packed",
             options={"max_sequence_length": 512},
+            denoiser=denoisers.CHROMA,
         ),
         "Sana": Family(
             ("SanaPipeline",), Defaults(steps=20, guidance=4.5, width=1024, height=1024), FLOW_SAMPLERS, 32,
             options={"max_sequence_length": 300, "use_resolution_binning": False},
+            denoiser=denoisers.SANA,
         ),
         "PixArt-Sigma": Family(
             ("PixArtSigmaPipeline",), Defaults(guidance=4.5, width=1024, height=1024), multiple=16, loras=False, texts="masked T5",
             options={"max_sequence_length": 300, "use_resolution_binning": False, "clean_caption": False},
         ),
         "Lumina 2": Family(
-            ("Lumina2Pipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, options={"max_sequence_length": 256}
+            ("Lumina2Pipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, options={"max_sequence_length": 256},
+            denoiser=denoisers.LUMINA2,
         ),
         "AuraFlow": Family(
-            ("AuraFlowPipeline",), _flow(30, 3.5), FLOW_SAMPLERS, 16, texts="masked T5", options={"max_sequence_length": 256}
+            ("AuraFlowPipeline",), _flow(30, 3.5), FLOW_SAMPLERS, 16, texts="masked T5", options={"max_sequence_length": 256},
+            denoiser=denoisers.AURAFLOW,
         ),
         "HiDream": Family(
             ("HiDreamImagePipeline",), _flow(50, 5.0), _some("Euler", "LCM", "UniPC"), 16, area=1024 * 1024,
             options={"max_sequence_length": 128},
+            denoiser=denoisers.HIDREAM,
         ),
         "Kolors": Family(
             ("KolorsPipeline",), Defaults(steps=25, guidance=5.0, width=1024, height=1024), options={"max_sequence_length": 256}

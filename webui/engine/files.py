@@ -115,7 +115,8 @@ def _denoiser(path: Path, found: Header) -> Checkpoint | None:
         kind = family.denoiser
         if kind is None or not all(key in shapes for key in kind.keys) or any(key in shapes for key in kind.absent):
             continue
-        if kind.word and kind.word not in path.stem.lower():
+        stem = path.stem.lower()
+        if (kind.word and kind.word not in stem) or (kind.unless and kind.unless in stem):
             continue
         for sign, sentence in QUANTISED:
             if any(re.search(sign, key) for key in found.tensors):
@@ -127,7 +128,7 @@ def _denoiser(path: Path, found: Header) -> Checkpoint | None:
             enters, leaves = (shapes[key] for key in kind.channels) if kind.channels[0] else ((0, 0), (0, 0))
         except (KeyError, IndexError):
             continue
-        if enters[1] != leaves[0]:
+        if leaves[0] and enters[1] > leaves[0]:
             raise ModelError(f"It is {name} for inpainting or editing, which needs a picture to start from.", "model")
         count = sum(math.prod(shape) for shape in shapes.values())
         part = "transformer"

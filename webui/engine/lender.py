@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from webui.engine.catalogue import Model
 from webui.engine.families import FAMILIES
-from webui.engine.sources import SOURCES
+from webui.engine.sources import source_of
 
 
 def lends(folder: Model) -> bool:
@@ -45,8 +45,8 @@ def lent(model: Model, folder: Model) -> Model:
 
 def wanting(model: Model) -> Model:
     """The file's model as long as there is no folder: what exactly it needs, where that is, and under which licence."""
-    source = SOURCES[model.family]
-    need = f"It holds {model.family}'s denoiser, and needs {source.parts} beside it: {source.size}, from {source.repository}"
+    source = source_of(model.family, model.width)
+    need = f"It holds {model.family}'s denoiser, and needs its {source.parts} beside it: about {source.size}, from {source.repository}"
     terms = f"licence {source.licence}" + (", after you have agreed to its makers' terms on its page there" if source.gated else "")
     how = f"Fetch them with: webui models add {source.fetch}. Or put a diffusers folder of {model.family} into models/."
     more = f" {source.more}" if source.more else ""

@@ -19,7 +19,7 @@ class Rename(NamedTuple):
     pattern: str
     """A regular expression for the whole name."""
     to: tuple[str, ...]
-    """What it becomes, with the groups of the pattern; several where it is cut."""
+    """What it becomes, with the groups of the pattern; several where it is cut, none where it is not used."""
     cut: Cut = lambda rows, _: [rows]
     swapped: bool = False
     """Whether shift and scale lie the other way round."""
@@ -92,7 +92,52 @@ FLUX1: tuple[Rename, ...] = (
     Rename(r"final_layer\.adaLN_modulation\.1\.(weight|bias)", (r"norm_out.linear.\1",), swapped=True),
 )
 
-RENAMES: Mapping[str, tuple[Rename, ...]] = {"FluxTransformer2DModel": FLUX1}
+CHROMA: tuple[Rename, ...] = (
+    *BLOCKS,
+    *(
+        Rename(rf"distilled_guidance_layer\.layers\.(\d+)\.{layer}\.(weight|bias)", (rf"distilled_guidance_layer.layers.\1.{linear}.\2",))
+        for layer, linear in LAYERS.items()
+    ),
+    Rename(r"distilled_guidance_layer\.norms\.(\d+)\.scale", (r"distilled_guidance_layer.norms.\1.weight",)),
+)
+
+
+def grouped(rows: int, config: Mapping[str, Any]) -> list[int]:
+    """Queries, and the keys and values that several of them share."""
+    width = config["hidden_size"]
+    return [width, (rows - width) // 2, (rows - width) // 2]
+
+
+PLACE = r"((?:layers|noise_refiner|context_refiner)\.\d+)\."
+
+LUMINA2: tuple[Rename, ...] = (
+    Rename(PLACE + r"attention\.qkv\.weight", tuple(rf"\1.attn.{name}.weight" for name in QKV), grouped),
+    # The blocks that refine the text have no modulation, and their first norm no other name.
+    Rename(r"(context_refiner\.\d+)\.attention_norm1\.weight", (r"\1.norm1.weight",)),
+    *(
+        Rename(PLACE + re.escape(old) + r"\.(weight|bias)", (rf"\1.{new}.\2",))
+        for old, new in {
+            "attention.out": "attn.to_out.0", "attention.q_norm": "attn.norm_q", "attention.k_norm": "attn.norm_k",
+            "attention_norm1": "norm1.norm", "attention_norm2": "norm2", "adaLN_modulation.1": "norm1.linear",
+            "feed_forward.w1": "feed_forward.linear_1", "feed_forward.w2": "feed_forward.linear_2",
+            "feed_forward.w3": "feed_forward.linear_3",
+        }.items()
+    ),
+    *(
+        Rename(re.escape(old) + r"\.(weight|bias)", (rf"{new}.\1",))
+        for old, new in {
+            "t_embedder.mlp.0": "time_caption_embed.timestep_embedder.linear_1",
+            "t_embedder.mlp.2": "time_caption_embed.timestep_embedder.linear_2", "cap_embedder.0": "time_caption_embed.caption_embedder.0",
+            "cap_embedder.1": "time_caption_embed.caption_embedder.1", "final_layer.linear": "norm_out.linear_2",
+            "final_layer.adaLN_modulation.1": "norm_out.linear_1",
+        }.items()
+    ),
+    Rename(r"norm_final\.weight", ()),
+)  # fmt: skip
+
+RENAMES: Mapping[str, tuple[Rename, ...]] = {
+    "FluxTransformer2DModel": FLUX1, "ChromaTransformer2DModel": CHROMA, "Lumina2Transformer2DModel": LUMINA2,
+}  # fmt: skip
 """Class of diffusers -> its makers' layout."""
 
 
@@ -104,6 +149,8 @@ def renamed(tensors: Mapping[str, Tensor], table: tuple[Rename, ...], config: Ma
         found, one = next(((match, one) for pattern, one in compiled if (match := pattern.fullmatch(name))), (None, None))
         if found is None or one is None:
             made[name] = tensor
+        elif not one.to:
+            continue
         elif one.swapped:
             made[found.expand(one.to[0])] = torch.cat(tensor.chunk(2)[::-1])
         else:
