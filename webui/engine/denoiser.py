@@ -8,6 +8,8 @@ cut by the file's own shapes, and copy nothing.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,8 +18,9 @@ from typing import Any
 import diffusers
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
-from webui.engine.denoisers import inner, measured
+from webui.engine.denoisers import Shapes, inner, measured
 from webui.engine.families import FAMILIES
 from webui.engine.files import recognise
 from webui.engine.opening import lender, open_around
@@ -35,25 +38,48 @@ def open_lent(path: Path, around: Path, dtype: torch.dtype) -> Any:
     return open_around(around, family, dtype, _denoiser(path, family, around, dtype))
 
 
-def _denoiser(path: Path, family: str, around: Path, dtype: torch.dtype) -> Any:
+def config_of(family: str, around: Path, shapes: Shapes) -> tuple[str, dict[str, Any]]:
+    """Class and configuration of a file's denoiser, by the shapes of its tensors under its makers' names (`denoisers.inner`).
+
+    What they do not say (such as how positions are encoded) is as the folder `around` has it, or else as it is published.
+
+    Raises:
+        ModelError: the folder must not be opened, or a tensor is missing.
+    """
     row = FAMILIES[family].denoiser
     assert row is not None
     folder = lender(around)
     kind = folder.configs[""][folder.denoiser][1]
+    usual = {name: one.default for name, one in signature(getattr(diffusers, kind).__init__).parameters.items() if name != "self"}
+    with _whole(family):
+        return kind, measured(row, shapes, {**usual, **folder.configs[folder.denoiser]})
+
+
+def _denoiser(path: Path, family: str, around: Path, dtype: torch.dtype) -> Any:
     tensors: dict[str, Any] = load_file(path)  # mapped into memory, not read
     tensors = {name: tensors[key] for name, key in inner(tensors).items()}
-    try:
-        # Where neither the shapes nor the folder say it, it is as its class has it, which is as it was published.
-        usual = {name: one.default for name, one in signature(getattr(diffusers, kind).__init__).parameters.items() if name != "self"}
-        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        config = measured(row, shapes, {**usual, **folder.configs[folder.denoiser]})
-        if kind in RENAMES:
-            tensors = renamed(tensors, RENAMES[kind], config)
-    except (KeyError, IndexError) as error:
-        raise ModelError(f"It is {family}, but {error} is missing or of another shape. Download the whole file.", "model") from None
-    with TemporaryDirectory() as place:  # diffusers reads a configuration from a file alone
-        (Path(place) / "config.json").write_text(json.dumps({**config, "_class_name": kind}))
-        made = getattr(diffusers, kind).from_single_file(tensors, config=place, subfolder="", local_files_only=True, torch_dtype=dtype)
-    if missing := [name for name, parameter in made.named_parameters() if parameter.is_meta]:
-        raise ModelError(f"It is {family}, but {len(missing)} of its tensors are missing, such as {missing[0]}.", "model")
+    name, config = config_of(family, around, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    kind = getattr(diffusers, name)
+    with _whole(family), TemporaryDirectory() as place:  # diffusers reads a configuration from a file alone
+        (Path(place) / "config.json").write_text(json.dumps({**config, "_class_name": name}))
+        if name in RENAMES:
+            tensors = _known(kind, config, renamed(tensors, RENAMES[name], config))
+        made = kind.from_single_file(tensors, config=place, subfolder="", local_files_only=True, torch_dtype=dtype)
+        if missing := [name for name, parameter in made.named_parameters() if parameter.is_meta]:
+            raise KeyError(missing[0])
     return made
+
+
+def _known(kind: Any, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those that the denoiser has, all of them: or else diffusers would rename them once more."""
+    with torch.device("meta"):
+        return {name: tensors[name] for name in kind.from_config(config).state_dict()}
+
+
+@contextmanager
+def _whole(family: str) -> Iterator[None]:
+    """A tensor that is looked for in vain is missing in the file."""
+    try:
+        yield
+    except (KeyError, IndexError) as error:
+        raise ModelError(f"It is {family}, but its tensor {error} is missing. Download the whole file.", "model") from error
