@@ -149,7 +149,8 @@ class Engine:
         # 5. The picture.
         pixels = (picture.float().permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous()
         seconds, dtype = time.monotonic() - began, str(loaded.placement.dtype).removeprefix("torch.")
-        emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), seconds=seconds, dtype=dtype))
+        made = {"seconds": seconds, "dtype": dtype, "lender": loaded.lender}
+        emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), **made))
 
     def _show(self, loaded: Loaded, request: Resolved, emit: Emit, began: float, i: int, x0: Tensor) -> None:
         picture = None
