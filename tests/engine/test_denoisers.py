@@ -13,10 +13,13 @@ from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.denoisers import original, write_denoiser
+from tests.denoisers import original, write_all, write_denoiser
 from tests.engine.conftest import events_of
 from tests.engine.test_families import asked, plain, spied
 from tests.families import FLUX, PIPES, open_plainly, write_family
+from tests.single import write_configs
+from tests.tiny import tokenizer as tiny_tokenizer
+from webui.engine import denoiser as single_denoiser
 from webui.engine.catalogue import Model, find
 from webui.engine.engine import Engine
 from webui.engine.families import FAMILIES
@@ -211,3 +214,68 @@ def test_a_folder_without_a_denoiser_lends_and_is_no_model_itself(tmp_path: Path
 def test_each_family_that_is_opened_so_can_be_fetched() -> None:
     assert set(SOURCES) == set(DENOISERS)
     assert {kin for family in FAMILIES.values() for kin in family.kin} <= set(DENOISERS)
+
+
+def drawn(models: Path, folder: Path, model: Model) -> tuple[Tensor, Tensor]:
+    """What the engine decodes for a request, and what plain diffusers does with a folder."""
+    engine, request = Engine([models], "cpu", "fast"), asked(model)
+    decoded: list[Tensor] = []
+    with pytest.MonkeyPatch.context() as patch:
+        spied(patch, engine._loader.get(model).pipe.vae, "decode", lambda _, out: decoded.append(out[0]))
+        events_of(engine, request)
+    expected = plain(folder, model, request)
+    return decoded[0].reshape(expected.shape), expected
+
+
+@pytest.mark.parametrize(
+    ("family", "without"), [("Stable Diffusion 3", ()), ("FLUX.1", ()), ("FLUX.1", ("vae",)), ("FLUX.1 schnell", ("text_encoder_2",))]
+)
+def test_what_a_file_holds_beside_its_denoiser_comes_from_it(tmp_path: Path, family: str, without: tuple[str, ...]) -> None:
+    """The folder that lends has other weights in every part: only what the file lacks may come from there."""
+    pipe = open_plainly(write_family(tmp_path / "whole", family, wide=True))
+    other = open_plainly(write_family(tmp_path / "models" / "folder", family, wide=True, seed=1))
+    if family == "Stable Diffusion 3":
+        torch.nn.init.eye_(pipe.text_encoder.text_projection.weight)  # which such files do not have, and need not
+    for part in without:
+        setattr(pipe, part, getattr(other, part))
+    pipe.save_pretrained(tmp_path / "mixed")
+    write_all(tmp_path / "models" / "file.safetensors", pipe, *without)
+    model = scan([tmp_path / "models"])["file.safetensors"]
+    assert model.usable and model.lender == "folder" and not set(without) & set(model.holds)
+    ours, theirs = drawn(tmp_path / "models", tmp_path / "mixed", model)
+    assert (ours - theirs).abs().max() <= 1e-4
+
+
+def test_stable_diffusion_3_with_its_clips_needs_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = open_plainly(write_family(tmp_path / "whole", "Stable Diffusion 3", wide=True))
+    torch.nn.init.eye_(pipe.text_encoder.text_projection.weight)
+    pipe = diffusers.StableDiffusion3Pipeline(**{**pipe.components, "text_encoder_3": None, "tokenizer_3": None})
+    pipe.save_pretrained(tmp_path / "mixed")
+    shutil.copytree(tmp_path / "mixed", tmp_path / "folders" / "folder")
+    ours, theirs = drawn(tmp_path / "folders", tmp_path / "mixed", scan([tmp_path / "folders"])["folder"])
+    assert (ours - theirs).abs().max() <= 1e-4, "a folder without T5"
+    (tmp_path / "models").mkdir()
+    write_all(tmp_path / "models" / "file.safetensors", pipe)
+    model = scan([tmp_path / "models"])["file.safetensors"]
+    assert model.usable and not model.lender and "without T5" in model.summary and model.fetch
+    # Configurations and a tokenizer of the tiny model's size, in the place of ours; its denoiser is measured all the same.
+    write_configs(tmp_path / "sd3", pipe)
+    heads = {"attention_head_dim": 8, "sample_size": 8}
+    usual = single_denoiser.config_of
+    monkeypatch.setattr(single_denoiser, "DATA", tmp_path)
+    monkeypatch.setattr(single_denoiser, "tokenizer", lambda second: tiny_tokenizer(77))
+    monkeypatch.setattr(single_denoiser, "config_of", lambda family, kind, shapes, config: usual(family, kind, shapes, heads))
+    ours, theirs = drawn(tmp_path / "models", tmp_path / "mixed", model)
+    assert (ours - theirs).abs().max() <= 1e-4
+
+
+def test_stable_diffusion_3_5_is_measured_too(tmp_path: Path) -> None:
+    """Its norms, and the second attention of its first layers."""
+    pipe = open_plainly(write_family(tmp_path / "whole", "Stable Diffusion 3"))
+    config = {**pipe.transformer.config, "qk_norm": "rms_norm", "dual_attention_layers": [0, 1], "num_layers": 3, "pos_embed_max_size": 24}
+    pipe.transformer = diffusers.SD3Transformer2DModel.from_config(config)
+    pipe.save_pretrained(tmp_path / "mixed")
+    write_family(tmp_path / "models" / "folder", "Stable Diffusion 3")
+    write_denoiser(tmp_path / "models" / "file.safetensors", pipe.transformer)
+    ours, theirs = drawn(tmp_path / "models", tmp_path / "mixed", scan([tmp_path / "models"])["file.safetensors"])
+    assert (ours - theirs).abs().max() <= 1e-4

@@ -17,56 +17,89 @@ from typing import Any
 
 import diffusers
 import torch
+from diffusers.loaders.single_file import load_single_file_sub_model
 from safetensors.torch import load_file
 from torch import Tensor
 
 from webui.engine.denoisers import Shapes, inner, measured
 from webui.engine.families import FAMILIES
-from webui.engine.files import recognise
+from webui.engine.files import DATA, Checkpoint, recognise
 from webui.engine.opening import lender, open_around
 from webui.engine.renames import RENAMES, renamed
+from webui.engine.single import tokenizer
 from webui.errors import ModelError
 
 
 def open_lent(path: Path, around: Path, dtype: torch.dtype) -> Any:
-    """The pipeline of a file that holds a denoiser, with the other parts of the folder `around`.
+    """The pipeline of a file that holds a denoiser, and perhaps some other parts; the rest is of the folder `around`.
 
     Raises:
         ModelError: the file or the folder cannot be opened.
     """
-    family = recognise(path).family
-    return open_around(around, family, dtype, _denoiser(path, family, around, dtype))
+    found = recognise(path)
+    index = lender(around).configs[""]
+    kind, config = class_of(around)
+    denoiser = _denoiser(path, found.family, kind, config, dtype)
+    return open_around(around, found.family, dtype, denoiser, **_held(path, found, index, around, dtype))
 
 
-def config_of(family: str, around: Path, shapes: Shapes) -> tuple[str, dict[str, Any]]:
-    """Class and configuration of a file's denoiser, by the shapes of its tensors under its makers' names (`denoisers.inner`).
-
-    What they do not say (such as how positions are encoded) is as the folder `around` has it, or else as it is published.
+def open_alone(path: Path, dtype: torch.dtype) -> Any:
+    """The pipeline of a file that holds all that it needs, with configurations and tokenizers of ours: Stable Diffusion 3 with its CLIPs.
 
     Raises:
-        ModelError: the folder must not be opened, or a tensor is missing.
+        ModelError: the file cannot be opened.
+    """
+    found = recognise(path)
+    folder = DATA / "sd3"
+    index = json.loads((folder / "model_index.json").read_text())
+    parts = dict.fromkeys(part for part, value in index.items() if value == [None, None])
+    words = {part: tokenizer(second=part == "tokenizer_2") for part in ("tokenizer", "tokenizer_2")}
+    config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+    scheduler = getattr(diffusers, config["_class_name"]).from_config(config)
+    denoiser = _denoiser(path, found.family, index["transformer"][1], {}, dtype)
+    held = _held(path, found, index, folder, dtype)
+    return getattr(diffusers, index["_class_name"])(**parts | held | words, transformer=denoiser, scheduler=scheduler)
+
+
+def class_of(around: Path) -> tuple[str, Mapping[str, Any]]:
+    """Class and configuration of a folder's own denoiser, whose weights may be missing.
+
+    Raises:
+        ModelError: the folder must not be opened.
+    """
+    folder = lender(around)
+    return folder.configs[""][folder.denoiser][1], folder.configs[folder.denoiser]
+
+
+def config_of(family: str, kind: str, shapes: Shapes, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Configuration of a file's denoiser, by the shapes of its tensors under its makers' names (`denoisers.inner`).
+
+    What they do not say (such as how positions are encoded) is as the folder's `config` has it, or else as it is published.
+
+    Args:
+        kind: class of diffusers, as `class_of` says it.
+
+    Raises:
+        ModelError: a tensor is missing.
     """
     row = FAMILIES[family].denoiser
     assert row is not None
-    folder = lender(around)
-    kind = folder.configs[""][folder.denoiser][1]
     usual = {name: one.default for name, one in signature(getattr(diffusers, kind).__init__).parameters.items() if name != "self"}
     with _whole(family):
-        return kind, measured(row, shapes, {**usual, **folder.configs[folder.denoiser]})
+        return measured(row, shapes, {**usual, **config})
 
 
-def _denoiser(path: Path, family: str, around: Path, dtype: torch.dtype) -> Any:
+def _denoiser(path: Path, family: str, name: str, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
     tensors: dict[str, Any] = load_file(path)  # mapped into memory, not read
     tensors = {name: tensors[key] for name, key in inner(tensors).items()}
-    name, config = config_of(family, around, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    config = config_of(family, name, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, config)
     kind = getattr(diffusers, name)
     with _whole(family), TemporaryDirectory() as place:  # diffusers reads a configuration from a file alone
         (Path(place) / "config.json").write_text(json.dumps({**config, "_class_name": name}))
         if name in RENAMES:
             tensors = _known(kind, config, renamed(tensors, RENAMES[name], config))
         made = kind.from_single_file(tensors, config=place, subfolder="", local_files_only=True, torch_dtype=dtype)
-        if missing := [name for name, parameter in made.named_parameters() if parameter.is_meta]:
-            raise KeyError(missing[0])
+        _check(made)
     return made
 
 
@@ -74,6 +107,34 @@ def _known(kind: Any, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     """Those that the denoiser has, all of them: or else diffusers would rename them once more."""
     with torch.device("meta"):
         return {name: tensors[name] for name in kind.from_config(config).state_dict()}
+
+
+def _held(path: Path, found: Checkpoint, index: Mapping[str, Any], folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+    """The parts that the file holds beside its denoiser and that its pipeline has, with the configurations of a folder."""
+    row = FAMILIES[found.family].denoiser
+    assert row is not None
+    opened = {}
+    for part in found.holds:
+        library, kind = index.get(part) or (None, None)
+        if part in row.held and library is not None:
+            tensors = {key: tensor for key, tensor in load_file(path).items() if key.startswith(row.held[part])}
+            with _whole(found.family):
+                opened[part] = load_single_file_sub_model(
+                    library, kind, part, tensors, diffusers.pipelines, False, str(folder), local_files_only=True, torch_dtype=dtype
+                )
+                _check(opened[part])
+                opened[part].eval()  # diffusers leaves a T5 as it is trained, with dropout
+    return opened
+
+
+def _check(part: Any) -> None:
+    """Whether every tensor has come.
+
+    Raises:
+        KeyError: one has not.
+    """
+    if missing := [name for name, parameter in part.named_parameters() if parameter.is_meta]:
+        raise KeyError(missing[0])
 
 
 @contextmanager

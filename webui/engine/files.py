@@ -131,8 +131,12 @@ def _denoiser(path: Path, found: Header) -> Checkpoint | None:
         if leaves[0] and enters[1] > leaves[0]:
             raise ModelError(f"It is {name} for inpainting or editing, which needs a picture to start from.", "model")
         count = sum(math.prod(shape) for shape in shapes.values())
-        part = "transformer"
-        return Checkpoint(name, {part: count}, found.bytes, {}, (part,), width)
+        parameters = {"transformer": count} | {
+            part: held
+            for part, begins in kind.held.items()
+            if (held := sum(math.prod(tensor.shape) for key, tensor in found.tensors.items() if key.startswith(begins)))
+        }
+        return Checkpoint(name, parameters, found.bytes, {}, tuple(parameters), width)
     return None
 
 

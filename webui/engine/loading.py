@@ -16,7 +16,7 @@ import transformers
 from webui.engine import memory, placement
 from webui.engine.adapters import Active, Adapters
 from webui.engine.catalogue import Model
-from webui.engine.denoiser import open_lent
+from webui.engine.denoiser import open_alone, open_lent
 from webui.engine.families import FAMILIES
 from webui.engine.opening import open_folder, without
 from webui.engine.placement import IN_LAYERS, Placement
@@ -184,6 +184,8 @@ def _open(model: Model, dtype: torch.dtype) -> Any:
         # Judged once more, and right here: the folder or file may be another one than that which was listed.
         if model.around is not None:
             pipe = open_lent(model.path, model.around, dtype)
+        elif model.holds:
+            pipe = open_alone(model.path, dtype)
         elif model.path.is_file():
             pipe = open_file(model.path, dtype, without(getattr(diffusers, FAMILIES[model.family].pipelines[0])))
         else:

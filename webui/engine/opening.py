@@ -59,7 +59,10 @@ def _opened(path: Path, folder: Folder, dtype: torch.dtype, **instead: Any) -> A
     given = {"dtype": dtype, "variant": folder.variant, "local_files_only": True, "use_safetensors": True}
     apart = {part: _part(path / part, *where, dtype) for part, where in folder.apart.items()}
     replaced = {part: value for part, value in apart.items() if part in folder.configs[""]}
-    pipe = kind.from_pretrained(path, **given, **without(kind), **apart | dict.fromkeys(replaced), **instead)
+    # What the folder says that it does without, such as the T5 of Stable Diffusion 3, must be said once more.
+    absent = [part for part, value in folder.configs[""].items() if value == [None, None] and part in signature(kind.__init__).parameters]
+    parts = without(kind) | dict.fromkeys(absent) | apart | dict.fromkeys(replaced) | instead
+    pipe = kind.from_pretrained(path, **given, **parts)
     pipe.register_modules(**replaced)
     return pipe
 
