@@ -26,9 +26,10 @@ from webui.engine.families import FAMILIES
 from webui.engine.renames import RENAMES, renamed
 from webui.engine.shelf import Shelf, scan
 from webui.engine.sources import SOURCES
+from webui.engine.tokens import TokenCounter
 from webui.engine.walk import weights_of
 from webui.errors import ModelError
-from webui.events import Step
+from webui.events import Rendered, Step
 
 DENOISERS = [name for name, family in FAMILIES.items() if family.denoiser]
 
@@ -85,6 +86,10 @@ def test_with_a_folder_of_its_family_it_equals_plain_diffusers(models: Path, len
     expected = plain(models / "whole", model, request)
     assert (decoded[0].reshape(3, request.height, request.width) - expected).abs().max() <= 1e-4
     assert [event.i for event in log if isinstance(event, Step) and event.preview] == [1, 2, 3, 4]
+    assert isinstance(log[-1], Rendered) and log[-1].how == {"dtype": "float32", "lender": "folder"}
+    # A prompt has as many tokens as with the folder, whose tokenizers it reads with.
+    counted, other = (TokenCounter().count(each, "a red boat") for each in (model, scan([models])["whole"]))
+    assert counted == other
 
 
 @pytest.mark.parametrize("kind", RENAMES)

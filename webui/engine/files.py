@@ -24,10 +24,17 @@ OTHERS: tuple[tuple[str, str], ...] = (
     (r"emb_params$|clip_[lg]$|string_to_param", "It is a textual-inversion embedding, which is a word for a model."),
     (r"control_model\.|controlnet_|input_hint_block", "It is a ControlNet, which steers a model and is none itself."),
     (
-        r"(model\.diffusion_model\.)?double_blocks\.\d+\.img_attn",
-        f"It is a transformer of FLUX's kind, of which too much is missing. {ALONE}",
+        r"(model\.diffusion_model\.|diffusion_model\.)?(double_blocks|joint_blocks|double_layers|layers\.\d+\.adaLN_modulation)\b",
+        f"It is a transformer of a kind that this version does not know, or too much of it is missing. {ALONE}",
     ),
-    (r"(model\.diffusion_model\.)?joint_blocks\.", f"It is Stable Diffusion 3, whose single files are not opened. {ALONE}"),
+    (
+        r"(model\.diffusion_model\.)?blocks\.\d+\.cross_attn\.q_linear",
+        f"It is PixArt, or a version of Sana with layers more, whose single files are not opened. {ALONE}",
+    ),
+    (
+        r"(model\.diffusion_model\.|transformer\.)?(single_|joint_)?transformer_blocks\.",
+        "It is a transformer under the names of diffusers. Put it into the folder transformer of a diffusers folder of its model.",
+    ),
     (
         r"(text_model|transformer\.text_model|transformer\.resblocks|encoder\.block|model\.layers)\.",
         "It is a text encoder, which is a part of a model.",
