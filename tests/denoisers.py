@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,11 +20,15 @@ from tests.single import renamed_vae
 
 Names = Mapping[str, str]
 
+NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
-def write_denoiser(file: Path, denoiser: Any, *, prefix: str = "", dtype: torch.dtype | None = None, **extra: Tensor) -> Path:
+
+def write_denoiser(
+    file: Path, denoiser: Any, extra: Mapping[str, Tensor] = NOTHING, *, prefix: str = "", dtype: torch.dtype | None = None
+) -> Path:
     """The weights in one file; `extra` tensors are added as they are."""
     tensors = {prefix + name: value.to(dtype or value.dtype) for name, value in original(denoiser).items()}
-    save_file({name: value.contiguous().clone() for name, value in (tensors | extra).items()}, file)
+    save_file({name: value.contiguous().clone() for name, value in {**tensors, **extra}.items()}, file)
     return file
 
 
@@ -41,7 +46,7 @@ def write_all(file: Path, pipe: Any, *without: str) -> Path:
             inside = "" if kind == "T5EncoderModel" or key.startswith(("text_model.", "text_projection")) else "text_model."
             if (name, key) != ("clip_l", "text_projection.weight"):
                 tensors[f"text_encoders.{name}.transformer.{inside}{key}"] = value
-    return write_denoiser(file, pipe.transformer, prefix="model.diffusion_model.", **tensors)
+    return write_denoiser(file, pipe.transformer, tensors, prefix="model.diffusion_model.")
 
 
 def original(denoiser: Any) -> dict[str, Tensor]:

@@ -40,55 +40,47 @@ def family(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def models(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the denoiser of one folder; a second folder with another denoiser; beside them, where nothing looks, the first one."""
+def home(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole folder; `alone`, a file with its denoiser; `models`, the file and the folder without the denoiser."""
     home = tmp_path_factory.mktemp("lent")
     whole = write_family(home / "whole", family)
-    (home / "models").mkdir()
-    # klein and klein base are told by their names alone.
-    write_denoiser(
-        home / "models" / f"{'base' if 'base' in family else 'file'}.safetensors",
-        open_plainly(whole).transformer,
-        prefix="model.diffusion_model.",
-    )
+    shutil.copytree(whole, home / "models" / "folder")
+    (home / "models" / "folder" / "transformer" / "diffusion_pytorch_model.safetensors").unlink()
+    (home / "alone").mkdir()
+    # klein and klein base are told by their names alone; AuraFlow's makers have a prefix of their own.
+    name = f"{'base' if 'base' in family else 'file'}.safetensors"
+    prefix = "model." if family == "AuraFlow" else "model.diffusion_model."
+    write_denoiser(home / "alone" / name, open_plainly(whole).transformer, prefix=prefix)
+    shutil.copy(home / "alone" / name, home / "models" / name)
     return home
 
 
-@pytest.fixture(scope="module")
-def lender(models: Path) -> Path:
-    """The folder that lends, which has another denoiser."""
-    shutil.copytree(models / "whole", models / "models" / "folder")
-    for file in (models / "models" / "folder" / "transformer").glob("*.safetensors"):
-        file.unlink()
-    return models / "models" / "folder"
+def file_in(folder: Path) -> Model:
+    """The model in the file there."""
+    return next(model for name, model in scan([folder]).items() if name.endswith(".safetensors"))
 
 
-def one(models: Path) -> Model:
-    """The file."""
-    return next(model for name, model in scan([models / "models"]).items() if name.endswith(".safetensors"))
-
-
-def test_alone_it_says_what_it_needs(models: Path, family: str) -> None:
-    found = one(models)
+def test_alone_it_says_what_it_needs(home: Path, family: str) -> None:
+    found = file_in(home / "alone")
     assert found.family == family and not found.usable and found.fetch
     assert found.fetch in found.reason and "licence" in found.reason and " GB" in found.reason
 
 
-def test_with_a_folder_of_its_family_it_equals_plain_diffusers(models: Path, lender: Path, family: str) -> None:
-    model = one(models)
+def test_with_a_folder_of_its_family_it_equals_plain_diffusers(home: Path, family: str) -> None:
+    model = file_in(home / "models")
     assert model.usable and model.family == family and model.lender == "folder", model.reason
-    engine = Engine([models / "models"], "cpu", "fast")
+    engine = Engine([home / "models"], "cpu", "fast")
     request = asked(model)
     decoded: list[Tensor] = []
     with pytest.MonkeyPatch.context() as patch:
         spied(patch, engine._loader.get(model).pipe.vae, "decode", lambda _, out: decoded.append(out[0]))
         (log,) = events_of(engine, request)
-    expected = plain(models / "whole", model, request)
+    expected = plain(home / "whole", model, request)
     assert (decoded[0].reshape(3, request.height, request.width) - expected).abs().max() <= 1e-4
     assert [event.i for event in log if isinstance(event, Step) and event.preview] == [1, 2, 3, 4]
     assert isinstance(log[-1], Rendered) and log[-1].how == {"dtype": "float32", "lender": "folder"}
     # A prompt has as many tokens as with the folder, whose tokenizers it reads with.
-    counted, other = (TokenCounter().count(each, "a red boat") for each in (model, scan([models])["whole"]))
+    counted, other = (TokenCounter().count(each, "a red boat") for each in (model, scan([home])["whole"]))
     assert counted == other
 
 
@@ -100,7 +92,8 @@ def test_what_we_rename_is_what_diffusers_renames_at_the_published_size(kind: st
         made = getattr(diffusers, kind)(**layers)
     narrow = {name: torch.randn(len(value), *(2,) * (value.ndim - 1)) for name, value in original(made).items()}
     ours = renamed(narrow, RENAMES[kind], made.config)
-    theirs = SINGLE_FILE_LOADABLE_CLASSES[kind]["checkpoint_mapping_fn"](dict(narrow), config=made.config)
+    converters: Any = SINGLE_FILE_LOADABLE_CLASSES
+    theirs = converters[kind]["checkpoint_mapping_fn"](dict(narrow), config=made.config)
     assert set(ours) == set(theirs) == set(made.state_dict())
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
@@ -122,7 +115,7 @@ def flux(**changes: Any) -> Any:
     ],
 )
 def test_weights_that_cannot_be_computed_with_are_said_to_be_so(tmp_path: Path, extra: dict[str, Tensor], words: str) -> None:
-    write_denoiser(tmp_path / "a.safetensors", flux(), **extra)
+    write_denoiser(tmp_path / "a.safetensors", flux(), extra)
     found = scan([tmp_path])["a.safetensors"]
     assert not found.usable and found.reason.startswith(words) and found.reason.endswith(".") and not found.fetch
 
@@ -254,7 +247,8 @@ def test_what_a_file_holds_beside_its_denoiser_comes_from_it(tmp_path: Path, fam
 def test_stable_diffusion_3_with_its_clips_needs_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = open_plainly(write_family(tmp_path / "whole", "Stable Diffusion 3", wide=True))
     torch.nn.init.eye_(pipe.text_encoder.text_projection.weight)
-    pipe = diffusers.StableDiffusion3Pipeline(**{**pipe.components, "text_encoder_3": None, "tokenizer_3": None})
+    kind: Any = diffusers.StableDiffusion3Pipeline
+    pipe = kind(**{**pipe.components, "text_encoder_3": None, "tokenizer_3": None})
     pipe.save_pretrained(tmp_path / "mixed")
     shutil.copytree(tmp_path / "mixed", tmp_path / "folders" / "folder")
     ours, theirs = drawn(tmp_path / "folders", tmp_path / "mixed", scan([tmp_path / "folders"])["folder"])

@@ -18,6 +18,7 @@ from typing import Any
 import diffusers
 import torch
 from diffusers.loaders.single_file import load_single_file_sub_model
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -117,7 +118,8 @@ def _held(path: Path, found: Checkpoint, index: Mapping[str, Any], folder: Path,
     for part in found.holds:
         library, kind = index.get(part) or (None, None)
         if part in row.held and library is not None:
-            tensors = {key: tensor for key, tensor in load_file(path).items() if key.startswith(row.held[part])}
+            with safe_open(path, "pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys() if key.startswith(row.held[part])}  # noqa: SIM118 - no mapping
             with _whole(found.family):
                 opened[part] = load_single_file_sub_model(
                     library, kind, part, tensors, diffusers.pipelines, False, str(folder), local_files_only=True, torch_dtype=dtype

@@ -19,8 +19,8 @@ Config = Mapping[str, Any]
 Measure = Callable[[Shapes, Config], Any]
 """Reads an entry of the configuration from the shapes; what was read before it is in the second argument."""
 
-PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.")
-"""Before the names of a denoiser's tensors in files of ComfyUI and of training programs."""
+PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.", "model.")
+"""Before the names of a denoiser's tensors in files of ComfyUI and of training programs; the last is that of AuraFlow's makers."""
 
 VAE, CLIP_L, CLIP_G, T5 = ("first_stage_model.", "vae."), ("text_encoders.clip_l.",), ("text_encoders.clip_g.",), ("text_encoders.t5xxl.",)
 """The beginnings of the names of what files hold beside a denoiser."""
