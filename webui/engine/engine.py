@@ -148,8 +148,8 @@ class Engine:
         ).images[0]
         # 5. The picture.
         pixels = (picture.float().permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous()
-        seconds, dtype = time.monotonic() - began, str(loaded.placement.dtype).removeprefix("torch.")
-        emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), seconds=seconds, dtype=dtype))
+        seconds, numbers = time.monotonic() - began, loaded.placement.numbers
+        emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), seconds=seconds, dtype=numbers))
 
     def _show(self, loaded: Loaded, request: Resolved, emit: Emit, began: float, i: int, x0: Tensor) -> None:
         picture = None

@@ -75,7 +75,7 @@ def _file(name: str, place: Place) -> Model:
     checkpoint = recognised(place.path, found)
     known = {
         "name": name, "path": place.path, "family": checkpoint.family, "bytes": checkpoint.bytes, "parameters": checkpoint.parameters,
-        "defaults": defaults_of(checkpoint.family, name, {}), "thumbnail": place.thumbnail,
+        "matrices": checkpoint.matrices, "defaults": defaults_of(checkpoint.family, name, {}), "thumbnail": place.thumbnail,
     }  # fmt: skip
     return Model(**({"title": place.path.stem} | _told(place, found) | known))
 
@@ -107,7 +107,7 @@ def _folder(name: str, place: Place) -> Model:
     defaults = defaults_of(family, name, found.configs)
     known = {
         "name": name, "path": path, "family": family, "bytes": found.bytes,
-        "parameters": found.parameters, "reason": "", "kind": "model", "thumbnail": place.thumbnail,
+        "parameters": found.parameters, "matrices": found.matrices, "reason": "", "kind": "model", "thumbnail": place.thumbnail,
     }  # fmt: skip
     card = {field: value for field, value in read_json(path / "card.json").items() if field not in ("words", "stamp", "sha256", "body")}
     plain = {"title": path.name, "licence": licence_of(path / "README.md")}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from webui.engine.families import FAMILIES, File
-from webui.engine.tensors import FLOATS, Header, header, regular
+from webui.engine.tensors import FLOATS, Header, header, in_matrices, regular
 from webui.errors import ModelError
 
 DATA = Path(__file__).parent / "data"
@@ -45,6 +45,7 @@ class Checkpoint(NamedTuple):
 
     family: str
     parameters: Mapping[str, int]
+    matrices: Mapping[str, int]
     bytes: int
     scheduler: Mapping[str, Any]
     """What the file says of its noise schedule, above the family's configuration."""
@@ -104,6 +105,10 @@ def _checkpoint(path: Path, found: Header, name: str, file: File) -> Checkpoint:
         part: sum(math.prod(tensor.shape) for key, tensor in found.tensors.items() if key.startswith(prefix))
         for part, prefix in file.parts.items()
     }
+    matrices = {
+        part: in_matrices({key: tensor for key, tensor in found.tensors.items() if key.startswith(prefix)})
+        for part, prefix in file.parts.items()
+    }
     for part, count in parameters.items():
         if not count:
             raise ModelError(f"It is {name}, but its {part} is missing. Download the whole checkpoint.", "model")
@@ -115,7 +120,7 @@ def _checkpoint(path: Path, found: Header, name: str, file: File) -> Checkpoint:
     scheduler: dict[str, Any] = {} if (said := _prediction(path, found)) is None else {"prediction_type": said}
     if "ztsnr" in found.tensors:
         scheduler |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    return Checkpoint(name, parameters, found.bytes, scheduler)
+    return Checkpoint(name, parameters, matrices, found.bytes, scheduler)
 
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"

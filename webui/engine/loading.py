@@ -15,7 +15,7 @@ import diffusers
 import torch
 import transformers
 
-from webui.engine import memory, placement
+from webui.engine import memory, placement, quantized
 from webui.engine.adapters import Active, Adapters
 from webui.engine.catalogue import Model
 from webui.engine.families import FAMILIES, PIPELINES
@@ -55,7 +55,7 @@ class Loaded:
         Raises:
             ModelError: a file is missing, cut off or not what it should be.
         """
-        self.pipe = _open(model, placed.dtype)
+        self.pipe = _open(model, placed)
         self.placement = placed
         placement.place(self.pipe, placed, model, device)
         self.pipe.set_progress_bar_config(disable=True)
@@ -180,14 +180,15 @@ class Loader:
                 raise refused
 
 
-def _open(model: Model, dtype: torch.dtype) -> Any:
+def _open(model: Model, placed: Placement) -> Any:
     try:
         # Judged once more, and right here: the folder or file may be another one than that which was listed.
         pipe = (
-            open_file(model.path, dtype, _without(getattr(diffusers, FAMILIES[model.family].pipelines[0])))
+            open_file(model.path, placed.dtype, _without(getattr(diffusers, FAMILIES[model.family].pipelines[0])))
             if model.path.is_file()
-            else _open_folder(model.path, dtype)
+            else _open_folder(model.path, placed)
         )
+        quantized.quantize(pipe, placed.quantized)
     except Exception as error:
         words = " ".join(str(error).split())[:300]
         raise ModelError(f"The model {model.name} cannot be loaded: {words}", "model") from error
@@ -199,21 +200,24 @@ def _open(model: Model, dtype: torch.dtype) -> Any:
     return pipe
 
 
-def _open_folder(path: Path, dtype: torch.dtype) -> Any:
+def _open_folder(path: Path, placed: Placement) -> Any:
     folder = inspect(path, PIPELINES)
     kind = getattr(diffusers, folder.pipeline)
-    given = {"dtype": dtype, "variant": folder.variant, "local_files_only": True, "use_safetensors": True}
-    apart = {part: _part(path / part, *where, dtype) for part, where in folder.apart.items()}
+    given = {"dtype": placed.dtype, "variant": folder.variant, "local_files_only": True, "use_safetensors": True}
+    apart = {part: _part(path / part, *where, placed.dtype, part in placed.quantized) for part, where in folder.apart.items()}
     replaced = {part: value for part, value in apart.items() if part in folder.configs[""]}
+    libraries = {part: value[0] for part, value in folder.configs[""].items() if isinstance(value, list) and part not in apart}
+    given |= quantized.loading(placed.quantized, libraries)
     pipe = kind.from_pretrained(path, **given, **_without(kind), **apart | dict.fromkeys(replaced))
     pipe.register_modules(**replaced)
     return pipe
 
 
-def _part(folder: Path, library: str, kind: str, dtype: torch.dtype) -> Any:
+def _part(folder: Path, library: str, kind: str, dtype: torch.dtype, small: bool) -> Any:
     """One part of a pipeline, loaded by itself."""
     assert library == "transformers"
     given = {} if "Tokenizer" in kind else {"dtype": dtype, "use_safetensors": True}
+    given |= {"quantization_config": quantized.configuration(library)} if small else {}
     return getattr(transformers, kind).from_pretrained(folder, local_files_only=True, **given)
 
 

@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import re
 import stat
 import time
 from collections.abc import Mapping
@@ -60,6 +61,13 @@ SIGNS: tuple[tuple[bytes, str], ...] = (
 """How a file begins that is no safetensors file, and what it is then."""
 
 
+TABLE = re.compile(
+    r"(?<!\.weight)$|embed_tokens|token_embedding|position_embedding|word_embeddings|relative_attention_bias|shared\."
+    r"|text_projection|lm_head|output_layer"
+)
+"""What has two dimensions and is no layer's matrix: tables that are looked up in. Nor is what libraries never quantize: the last layer of
+a language model, which turns states into words."""
+
 LIMIT = 1 << 63
 """Of any number in a header."""
 
@@ -83,6 +91,16 @@ class Header(NamedTuple):
     def parameters(self) -> int:
         """Numbers in all tensors of a floating point type."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors.values() if tensor.dtype.startswith(("F", "BF")))
+
+    @property
+    def matrices(self) -> int:
+        """Numbers in the matrices of layers."""
+        return in_matrices(self.tensors)
+
+
+def in_matrices(tensors: Mapping[str, Tensor]) -> int:
+    """Numbers in the weights of linear layers, by their names and shapes."""
+    return sum(math.prod(tensor.shape) for name, tensor in tensors.items() if len(tensor.shape) == 2 and not TABLE.search(name))
 
 
 def regular(file: Path) -> os.stat_result:

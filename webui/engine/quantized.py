@@ -1,0 +1,71 @@
+"""Weights in 8 bits: each row of a layer's matrix as whole numbers from -127 to 127 and one scale (torchao, int8 weight-only).
+
+A forward turns one matrix at a time back into the type that it computes in, so memory is saved and time is not. Everything that is no
+matrix stays as it is. Adapters lie beside the matrices and never in them, so LoRAs work and leave no trace, as they do without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from typing import Any
+
+from webui.errors import InvalidRequest, ModelError
+from webui.settings import Wishes
+
+MISSING = "--quantize int8 needs torchao, which is not installed: pip install 'stepwise-webui[quantize]'."
+
+
+def check(wishes: Wishes) -> None:
+    """Whether what is asked for is installed. Imports nothing.
+
+    Raises:
+        InvalidRequest: it is not; the sentence says how to get it.
+    """
+    if wishes.quantize == "int8" and find_spec("torchao") is None:
+        raise InvalidRequest(MISSING, "quantize")
+
+
+def loading(parts: Iterable[str], kinds: dict[str, str]) -> dict[str, Any]:
+    """What `from_pretrained` of a pipeline is told to load these parts in 8 bits, so that they never lie in memory whole.
+
+    Args:
+        kinds: part -> the library of its class.
+    """
+    given = {part: configuration(kinds[part]) for part in parts if part in kinds}
+    if not given:
+        return {}
+    from diffusers import PipelineQuantizationConfig
+
+    return {"quantization_config": PipelineQuantizationConfig(quant_mapping=given)}
+
+
+def configuration(library: str) -> Any:
+    """What `from_pretrained` of one part is told. Each library has a class of its own for it.
+
+    Raises:
+        ModelError: torchao is not installed.
+    """
+    import diffusers
+    import transformers
+
+    return (diffusers if library == "diffusers" else transformers).TorchAoConfig(_scheme())
+
+
+def quantize(pipe: Any, parts: Iterable[str]) -> None:
+    """Those of these parts that are not in 8 bits yet, since what opened them could not load them so: here and now."""
+    for part in parts:
+        module = getattr(pipe, part)
+        if getattr(module, "hf_quantizer", None) is None:
+            from torchao.quantization import quantize_
+
+            quantize_(module, _scheme())
+
+
+def _scheme() -> Any:
+    try:
+        from torchao.quantization import Int8WeightOnlyConfig
+    except ImportError as error:
+        raise ModelError(MISSING, "quantize") from error
+    # Without changing settings of a compiler that others may use.
+    return Int8WeightOnlyConfig(set_inductor_config=False)
