@@ -13,6 +13,7 @@ import pytest
 import torch
 from diffusers.hooks.group_offloading import _is_group_offload_enabled
 
+from tests.denoisers import write_denoiser
 from tests.engine.conftest import events_of, pixels
 from tests.engine.test_loras import write_lora
 from tests.families import write_family
@@ -149,11 +150,21 @@ def test_what_it_needs_and_costs_is_said_in_numbers() -> None:
     found = placement.decide(FLUX, cuda, 24 * 10**9, 64 * 10**9, EIGHT)
     assert found.quantized == quantizable(FLUX) and not found.streamed
     assert found.why == (
-        "bfloat16, as is usual for models of its size: it needs about 22.4 GB, and 24.0 GB were free. The matrices of its denoiser and text encoder are kept in 8 bits, as it was "
-        f"asked for, without which it would need about 42.1 GB. {COST}"
+        "bfloat16, as is usual for models of its size: it needs about 22.4 GB, and 24.0 GB were free. The matrices of its denoiser and "
+        f"text encoder are kept in 8 bits, as it was asked for, without which it would need about 42.1 GB. {COST}"
     )
     # On this card it is the layers that would have been fetched one by one.
     assert placement.decide(FLUX, cuda, 24 * 10**9, 64 * 10**9, Wishes()).streamed
+
+
+def test_a_denoiser_in_a_file_of_its_own_is_opened_in_8_bits_too(tmp_path: Path, everything_is_large: None) -> None:
+    whole = diffusers.DiffusionPipeline.from_pretrained(write_family(tmp_path / "m", "FLUX.1"), local_files_only=True)
+    write_denoiser(tmp_path / "file.safetensors", whole.transformer)
+    engine = Engine([tmp_path], "cpu", "off", wishes=EIGHT)
+    model = engine._models["file.safetensors"]
+    file, folder = (engine._loader.get(engine._models[name]).pipe.transformer for name in (model.name, "m"))
+    assert model.lender == "m" and quantizable(model) == ("transformer", "text_encoder", "text_encoder_2")
+    assert all(torch.equal(one.qdata, two.qdata) for one, two in zip(small(file), small(folder), strict=True)) and small(file)
 
 
 def test_what_is_small_is_left_as_it_is_and_says_so() -> None:

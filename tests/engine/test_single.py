@@ -195,7 +195,7 @@ WRONG: dict[str, str] = {
     "decoder.conv_in.weight": "It is an autoencoder",
     "emb_params": "It is a textual-inversion embedding",
     "control_model.input_hint_block.0.weight": "It is a ControlNet",
-    "double_blocks.0.img_attn.norm.key_norm.scale": "It is FLUX's transformer",
+    "double_blocks.0.img_attn.norm.key_norm.scale": "It is a transformer of FLUX's kind, of which too much is missing",
     "model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight": "It is Stable Diffusion 3",
     "text_model.encoder.layers.0.mlp.fc1.weight": "It is a text encoder",
     "down_blocks.0.resnets.0.conv1.weight": "It is a U-Net alone",

@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from webui.engine import gguf
+from webui.engine.denoisers import inner
 from webui.engine.families import FAMILIES, File
-from webui.engine.tensors import FLOATS, Header, header, in_matrices, regular
+from webui.engine.gguf import any_header
+from webui.engine.tensors import FLOATS, Header, in_matrices, regular
 from webui.errors import ModelError
 
 DATA = Path(__file__).parent / "data"
@@ -22,14 +25,33 @@ OTHERS: tuple[tuple[str, str], ...] = (
     (r"(encoder|decoder)\.(conv_in|down\.|up_blocks|down_blocks)", "It is an autoencoder (VAE), which is a part of a model."),
     (r"emb_params$|clip_[lg]$|string_to_param", "It is a textual-inversion embedding, which is a word for a model."),
     (r"control_model\.|controlnet_|input_hint_block", "It is a ControlNet, which steers a model and is none itself."),
-    (r"(model\.diffusion_model\.)?double_blocks\.\d+\.img_attn", f"It is FLUX's transformer without its text encoders. {ALONE}"),
+    (
+        r"(model\.diffusion_model\.)?double_blocks\.\d+\.img_attn",
+        f"It is a transformer of FLUX's kind, of which too much is missing. {ALONE}",
+    ),
     (r"(model\.diffusion_model\.)?joint_blocks\.", f"It is Stable Diffusion 3, whose single files are not opened. {ALONE}"),
     (
-        r"(text_model|transformer\.text_model|transformer\.resblocks|encoder\.block|model\.layers)\.",
+        r"(text_model|transformer\.text_model|transformer\.resblocks|encoder\.block|model\.layers|(enc\.|v\.)?blk)\.",
         "It is a text encoder, which is a part of a model.",
     ),
-    (r"(down_blocks|up_blocks|mid_block|time_embedding)\.", "It is a U-Net alone, without text encoder and autoencoder."),
+    (r"(down_blocks|up_blocks|mid_block|time_embedding|input_blocks)\.", "It is a U-Net alone, without text encoder and autoencoder."),
 )
+
+
+EIGHTHS = ("F8_E4M3", "F8_E5M2")
+"""Types of one byte that are read as they are, and computed with in a larger one."""
+
+PLAIN = "Use its file in bf16, fp16 or plain fp8."
+
+UNREAD = f"This version does not read such files. {PLAIN}"
+
+QUANTISED: tuple[tuple[str, str], ...] = (
+    # The name of a tensor that only such files have, and what to say.
+    (r"(scale_weight|scale_input|weight_scale|input_scale|scaled_fp8|weight_scale_2)$",
+     f"its weights are fp8 with scales beside them. {UNREAD}"),
+    (r"(bitsandbytes__|absmax$|quant_map$|quant_state)", f"its weights are in few bits, as bitsandbytes packs them. {UNREAD}"),
+    (r"(\.qweight$|\.wscales$|\.qzeros$)", f"its weights are packed in few bits. {UNREAD}"),
+)  # fmt: skip
 
 
 SPOKEN = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon", "eps": "epsilon"}
@@ -49,6 +71,14 @@ class Checkpoint(NamedTuple):
     bytes: int
     scheduler: Mapping[str, Any]
     """What the file says of its noise schedule, above the family's configuration."""
+    holds: tuple[str, ...] = ()
+    """The parts that it holds, where others must come from elsewhere."""
+    width: int = 0
+    """Of the text that its denoiser takes, where parts must come from elsewhere."""
+    packed: Mapping[str, int] = {}
+    """Bytes of the matrices of parts that stay packed in memory."""
+    summary: str = ""
+    """What is to be said of the file."""
 
 
 def recognise(path: Path) -> Checkpoint:
@@ -57,7 +87,7 @@ def recognise(path: Path) -> Checkpoint:
     Raises:
         ModelError: it is damaged, or no whole model of a family that is opened from one file; the sentence says what it is.
     """
-    return recognised(path, header(path))
+    return recognised(path, any_header(path))
 
 
 def recognised(path: Path, found: Header) -> Checkpoint:
@@ -69,6 +99,8 @@ def recognised(path: Path, found: Header) -> Checkpoint:
     for name, family in FAMILIES.items():
         if family.file and _fits(found, family.file):
             return _checkpoint(path, found, name, family.file)
+    if (alone := _denoiser(path, found)) is not None:
+        return alone
     for key in found.tensors:
         for pattern, sentence in OTHERS:
             if re.match(pattern, key):
@@ -80,6 +112,41 @@ def _fits(found: Header, file: File) -> bool:
     """The tell-tale tensor is there, with the width of the text that it takes."""
     tensor = found.tensors.get(file.key)
     return tensor is not None and len(tensor.shape) > 1 and tensor.shape[-1] == file.width
+
+
+def _denoiser(path: Path, found: Header) -> Checkpoint | None:
+    """A file with a denoiser whose other parts lie elsewhere."""
+    names, packed = inner(found.tensors), path.suffix.lower() == ".gguf"
+    shapes = {name: found.tensors[key].shape for name, key in names.items()}
+    for name, family in FAMILIES.items():
+        kind = family.denoiser
+        if kind is None or not all(key in shapes for key in kind.keys) or any(key in shapes for key in kind.absent):
+            continue
+        stem = path.stem.lower()
+        if (kind.word and kind.word not in stem) or (kind.unless and kind.unless in stem):
+            continue
+        for sign, sentence in QUANTISED:
+            if any(re.search(sign, key) for key in found.tensors):
+                raise ModelError(f"It is {name}, but {sentence}", "model")
+        if not all(found.tensors[key].dtype in (gguf.BY_NAME if packed else (*FLOATS, *EIGHTHS)) for key in names.values()):
+            raise ModelError(f"It is {name}, but its weights are of a type that this version does not compute with. {PLAIN}", "model")
+        try:
+            width = int(kind.config[kind.text](shapes, {}))
+            enters, leaves = (shapes[key] for key in kind.channels) if kind.channels[0] else ((0, 0), (0, 0))
+        except (KeyError, IndexError):
+            continue
+        if leaves[0] and enters[1] > leaves[0]:
+            raise ModelError(f"It is {name} for inpainting or editing, which needs a picture to start from.", "model")
+        count, part = sum(math.prod(shape) for shape in shapes.values()), "transformer"
+        tensors = {name: found.tensors[key] for name, key in names.items()}
+        if packed:
+            if said := gguf.unread(tensors, found.metadata):
+                raise ModelError(f"It is {name}, but {said}.", "model")
+            matrices, bytes = gguf.packed(tensors)
+            summary = gguf.described(tensors)
+            return Checkpoint(name, {part: count}, {part: matrices}, found.bytes, {}, (part,), width, {part: bytes}, summary)
+        return Checkpoint(name, {part: count}, {part: in_matrices(tensors)}, found.bytes, {}, (part,), width)
+    return None
 
 
 def _prediction(path: Path, found: Header) -> str | None:

@@ -7,8 +7,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from inspect import signature
-from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -18,10 +16,11 @@ import transformers
 from webui.engine import memory, placement, quantized
 from webui.engine.adapters import Active, Adapters
 from webui.engine.catalogue import Model
-from webui.engine.families import FAMILIES, PIPELINES
+from webui.engine.denoiser import open_lent
+from webui.engine.families import FAMILIES
+from webui.engine.opening import open_folder, without
 from webui.engine.placement import IN_LAYERS, Placement
 from webui.engine.preview import Preview
-from webui.engine.safety import UNUSED, inspect
 from webui.engine.single import open_file
 from webui.engine.texts import TEXTS, Prompts, Spoken
 from webui.engine.walk import weights_of
@@ -183,12 +182,13 @@ class Loader:
 def _open(model: Model, placed: Placement) -> Any:
     try:
         # Judged once more, and right here: the folder or file may be another one than that which was listed.
-        pipe = (
-            open_file(model.path, placed.dtype, _without(getattr(diffusers, FAMILIES[model.family].pipelines[0])))
-            if model.path.is_file()
-            else _open_folder(model.path, placed)
-        )
-        quantized.quantize(pipe, placed.quantized)
+        if model.around is not None:
+            pipe = open_lent(model.path, model.around, placed.dtype, placed.quantized)
+        elif model.path.is_file():
+            pipe = open_file(model.path, placed.dtype, without(getattr(diffusers, FAMILIES[model.family].pipelines[0])))
+        else:
+            pipe = open_folder(model.path, placed.dtype, placed.quantized)
+        quantized.quantize(pipe, placed.quantized, placed.dtype)
     except Exception as error:
         words = " ".join(str(error).split())[:300]
         raise ModelError(f"The model {model.name} cannot be loaded: {words}", "model") from error
@@ -198,30 +198,3 @@ def _open(model: Model, placed: Placement) -> Any:
             # compel asks the tokenizer for the window; some tokenizers do not say it, or say more than the encoder takes.
             getattr(pipe, words).model_max_length = window
     return pipe
-
-
-def _open_folder(path: Path, placed: Placement) -> Any:
-    folder = inspect(path, PIPELINES)
-    kind = getattr(diffusers, folder.pipeline)
-    given = {"dtype": placed.dtype, "variant": folder.variant, "local_files_only": True, "use_safetensors": True}
-    apart = {part: _part(path / part, *where, placed.dtype, part in placed.quantized) for part, where in folder.apart.items()}
-    replaced = {part: value for part, value in apart.items() if part in folder.configs[""]}
-    libraries = {part: value[0] for part, value in folder.configs[""].items() if isinstance(value, list) and part not in apart}
-    given |= quantized.loading(placed.quantized, libraries)
-    pipe = kind.from_pretrained(path, **given, **_without(kind), **apart | dict.fromkeys(replaced))
-    pipe.register_modules(**replaced)
-    return pipe
-
-
-def _part(folder: Path, library: str, kind: str, dtype: torch.dtype, small: bool) -> Any:
-    """One part of a pipeline, loaded by itself."""
-    assert library == "transformers"
-    given = {} if "Tokenizer" in kind else {"dtype": dtype, "use_safetensors": True}
-    given |= {"quantization_config": quantized.configuration(library)} if small else {}
-    return getattr(transformers, kind).from_pretrained(folder, local_files_only=True, **given)
-
-
-def _without(kind: Any) -> dict[str, Any]:
-    """What the pipeline is told to do without."""
-    parts = dict.fromkeys(UNUSED) | {"requires_safety_checker": False, "add_watermarker": False}
-    return {name: value for name, value in parts.items() if name in signature(kind.__init__).parameters}

@@ -66,14 +66,15 @@ def needed(
 
 def stored(model: Model, part: str, dtype: torch.dtype, *, quantized: bool = False) -> int:
     """Bytes of a part's weights."""
-    matrices = model.matrices.get(part, 0) if quantized and part in quantizable(model) else 0
-    return (model.parameters[part] - matrices) * BYTES[dtype] + matrices
+    small = part in model.packed or (quantized and part in quantizable(model))
+    matrices = model.matrices.get(part, 0) if small else 0
+    return (model.parameters[part] - matrices) * BYTES[dtype] + model.packed.get(part, matrices)
 
 
 def quantizable(model: Model) -> tuple[str, ...]:
     """The parts whose matrices are worth being kept in 8 bits: the denoiser and the text encoders, where they are large."""
     parts = (part for part in model.parameters if part in ("unet", "transformer") or part.startswith("text_encoder"))
-    return tuple(part for part in parts if model.parameters[part] >= WORTH)
+    return tuple(part for part in parts if model.parameters[part] >= WORTH and part not in model.packed)
 
 
 def large_parts(model: Model) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ matrix stays as it is. Adapters lie beside the matrices and never in them, so Lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,13 +26,13 @@ def check(wishes: Wishes) -> None:
         raise InvalidRequest(MISSING, "quantize")
 
 
-def loading(parts: Iterable[str], kinds: dict[str, str]) -> dict[str, Any]:
-    """What `from_pretrained` of a pipeline is told to load these parts in 8 bits, so that they never lie in memory whole.
+def loading(parts: Mapping[str, str]) -> dict[str, Any]:
+    """What `from_pretrained` of a pipeline is told to load parts in 8 bits, so that they never lie in memory whole.
 
     Args:
-        kinds: part -> the library of its class.
+        parts: their names -> the libraries of their classes.
     """
-    given = {part: configuration(kinds[part]) for part in parts if part in kinds}
+    given = {part: configuration(library) for part, library in parts.items()}
     if not given:
         return {}
     from diffusers import PipelineQuantizationConfig
@@ -52,14 +52,24 @@ def configuration(library: str) -> Any:
     return (diffusers if library == "diffusers" else transformers).TorchAoConfig(_scheme())
 
 
-def quantize(pipe: Any, parts: Iterable[str]) -> None:
-    """Those of these parts that are not in 8 bits yet, since what opened them could not load them so: here and now."""
+def quantize(pipe: Any, parts: Iterable[str], dtype: Any) -> None:
+    """Those of these parts that are not in 8 bits yet, since what opened them could not load them so: matrix by matrix, here and now.
+
+    Args:
+        dtype: what the rest is computed in, and each matrix is read as.
+    """
     for part in parts:
         module = getattr(pipe, part)
-        if getattr(module, "hf_quantizer", None) is None:
-            from torchao.quantization import quantize_
+        if getattr(module, "hf_quantizer", None) is not None:
+            continue
+        from torch.nn import Linear
+        from torchao.quantization import quantize_
 
-            quantize_(module, _scheme())
+        for layer in module.modules():
+            if isinstance(layer, Linear):
+                layer.to(dtype)
+                quantize_(layer, _scheme())
+        module.to(dtype)
 
 
 def _scheme() -> Any:
