@@ -19,11 +19,12 @@ from gguf import GGMLQuantizationType as Packing
 from safetensors.torch import save_file
 
 from tests.engine.conftest import events_of, pixels
-from tests.families import FLUX, write_family
+from tests.families import FLUX, open_plainly, write_family
 from tests.ggufs import write_gguf
-from webui.engine import denoiser, gguf, memory, placement
+from webui.engine import gguf, memory, placement, unpacking
 from webui.engine.catalogue import Model
 from webui.engine.engine import Engine
+from webui.engine.families import FAMILIES
 from webui.engine.shelf import scan
 from webui.events import Failed
 from webui.request import Request
@@ -71,6 +72,34 @@ def test_it_paints_what_it_unpacks_to_and_stays_packed(home: Path, packing: str)
     assert sum(layer.in_features * layer.out_features for layer in layers) == model.matrices["transformer"]
 
 
+@pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.denoiser])
+def test_other_families_paint_what_their_files_unpack_to(family: str, tmp_path: Path) -> None:
+    """In blocks of 32, as far as tiny matrices have so many columns; tables that look like matrices are packed too."""
+    transformer = open_plainly(write_family(tmp_path / "folder", family)).transformer
+    name = "base" if "base" in family else "file"
+    save_file(write_gguf(tmp_path / f"{name}.gguf", transformer), tmp_path / f"{name}.safetensors")
+    engine = Engine([tmp_path], "cpu", "off")
+    assert engine._models[f"{name}.gguf"].family == family and engine._models[f"{name}.gguf"].packed["transformer"]
+    assert np.abs(picture(engine, f"{name}.gguf") - picture(engine, f"{name}.safetensors")).max() <= 2
+
+
+def test_loras_act_on_it_and_leave_no_trace(home: Path, tmp_path: Path) -> None:
+    for file in home.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    width, generator = 32, torch.Generator().manual_seed(1)
+    state = {}
+    for layer in ("attn.to_q", "attn.to_k", "attn.to_out.0", "ff.net.0.proj"):
+        rows = 4 * width if "ff" in layer else width
+        state[f"transformer.transformer_blocks.0.{layer}.lora_A.weight"] = torch.randn(2, width, generator=generator)
+        state[f"transformer.transformer_blocks.0.{layer}.lora_B.weight"] = torch.randn(rows, 2, generator=generator)
+    save_file(state, tmp_path / "look.safetensors")
+    engine, prompt = Engine([tmp_path], "cpu", "off"), "a boat <lora:look:0.5>"
+    before, changed = picture(engine, "Q8_0.gguf"), picture(engine, "Q8_0.gguf", prompt)
+    assert np.abs(changed - before).mean() > 1
+    assert np.abs(changed - picture(engine, "Q8_0.safetensors", prompt)).max() <= 2
+    assert np.array_equal(picture(engine, "Q8_0.gguf"), before)
+
+
 def test_what_it_needs_is_counted_as_it_lies_there() -> None:
     one = Model(
         name="m", path=Path("m"), title="m", family="FLUX.1", parameters={"transformer": 12_000_000_000, "vae": 80_000_000},
@@ -99,7 +128,7 @@ def test_its_text_encoder_may_be_in_8_bits_beside_it(home: Path, monkeypatch: py
 
 
 def test_without_its_library_the_sentence_says_how_to_get_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(denoiser, "find_spec", lambda name: None)
+    monkeypatch.setattr(unpacking, "find_spec", lambda name: None)
     engine = Engine([home], "cpu", "off")
     request = Request.parse({"prompt": "a boat"}).resolve(engine._models["Q8_0.gguf"].defaults, "Q8_0.gguf")
     (log,) = events_of(engine, request)

@@ -8,8 +8,8 @@ cut by the file's own shapes, and copy nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from importlib.util import find_spec
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,8 +18,10 @@ from typing import Any
 import diffusers
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
-from webui.engine.denoisers import inner, measured
+from webui.engine import unpacking
+from webui.engine.denoisers import Shapes, inner, measured
 from webui.engine.families import FAMILIES
 from webui.engine.files import recognise
 from webui.engine.opening import lender, open_around
@@ -28,7 +30,7 @@ from webui.errors import ModelError
 
 
 def open_lent(path: Path, around: Path, dtype: torch.dtype, small: Collection[str] = ()) -> Any:
-    """The pipeline of a file that holds a denoiser, with the other parts of the folder `around`; those named in `small` in 8 bits.
+    """The pipeline of a file that holds a denoiser, with the other parts of the folder `around`; those in `small` are to be in 8 bits.
 
     Raises:
         ModelError: the file or the folder cannot be opened.
@@ -37,44 +39,53 @@ def open_lent(path: Path, around: Path, dtype: torch.dtype, small: Collection[st
     return open_around(around, family, dtype, _denoiser(path, family, around, dtype, "transformer" in small), small)
 
 
-def _denoiser(path: Path, family: str, around: Path, dtype: torch.dtype, small: bool) -> Any:
+def config_of(family: str, around: Path, shapes: Shapes) -> tuple[str, dict[str, Any]]:
+    """Class and configuration of a file's denoiser, by the shapes of its tensors under its makers' names (`denoisers.inner`).
+
+    What they do not say (such as how positions are encoded) is as the folder `around` has it, or else as it is published.
+
+    Raises:
+        ModelError: the folder must not be opened, or a tensor is missing.
+    """
     row = FAMILIES[family].denoiser
     assert row is not None
     folder = lender(around)
     kind = folder.configs[""][folder.denoiser][1]
-    tensors = _tensors(path, dtype)
+    usual = {name: one.default for name, one in signature(getattr(diffusers, kind).__init__).parameters.items() if name != "self"}
+    with _whole(family):
+        return kind, measured(row, shapes, {**usual, **folder.configs[folder.denoiser]})
+
+
+def _denoiser(path: Path, family: str, around: Path, dtype: torch.dtype, small: bool) -> Any:
+    packed = path.suffix.lower() == ".gguf"
+    tensors: dict[str, Any] = unpacking.read(path, dtype) if packed else load_file(path)  # the latter is mapped into memory, not read
     tensors = {name: tensors[key] for name, key in inner(tensors).items()}
-    try:
-        # Where neither the shapes nor the folder say it, it is as its class has it, which is as it was published.
-        usual = {name: one.default for name, one in signature(getattr(diffusers, kind).__init__).parameters.items() if name != "self"}
-        shapes = {name: tuple(getattr(tensor, "quant_shape", tensor.shape)) for name, tensor in tensors.items()}
-        config = measured(row, shapes, {**usual, **folder.configs[folder.denoiser]})
-        if kind in RENAMES:
-            tensors = renamed(tensors, RENAMES[kind], config)
-    except (KeyError, IndexError) as error:
-        raise ModelError(f"It is {family}, but {error} is missing or of another shape. Download the whole file.", "model") from None
-    # What is to be in 8 bits is left as it lies in the file until each matrix of it is.
-    more: dict[str, Any] = {"torch_dtype": None if small else dtype}
-    if path.suffix.lower() == ".gguf":
-        more = {"quantization_config": diffusers.GGUFQuantizationConfig(compute_dtype=dtype), "torch_dtype": dtype}
-    with TemporaryDirectory() as place:  # diffusers reads a configuration from a file alone
-        (Path(place) / "config.json").write_text(json.dumps({**config, "_class_name": kind}))
-        made = getattr(diffusers, kind).from_single_file(tensors, config=place, subfolder="", local_files_only=True, **more)
-    if missing := [name for name, parameter in made.named_parameters() if parameter.is_meta]:
-        raise ModelError(f"It is {family}, but {len(missing)} of its tensors are missing, such as {missing[0]}.", "model")
+    name, config = config_of(family, around, {name: unpacking.shape(tensor) for name, tensor in tensors.items()})
+    kind = getattr(diffusers, name)
+    # What is to be in 8 bits is left as it lies in the file until each matrix of it is (`quantized.quantize`).
+    given = unpacking.given(dtype) if packed else {"torch_dtype": None if small else dtype}
+    with _whole(family), TemporaryDirectory() as place:  # diffusers reads a configuration from a file alone
+        (Path(place) / "config.json").write_text(json.dumps({**config, "_class_name": name}))
+        if name in RENAMES:
+            tensors = _known(kind, config, renamed(tensors, RENAMES[name], config))
+        made = kind.from_single_file(tensors, config=place, subfolder="", local_files_only=True, **given)
+        if missing := [name for name, parameter in made.named_parameters() if parameter.is_meta]:
+            raise KeyError(missing[0])
+    if packed:
+        unpacking.settle(made, dtype)
     return made
 
 
-def _tensors(path: Path, dtype: torch.dtype) -> dict[str, Any]:
-    """All tensors of a file. Matrices that a GGUF file has packed stay so: each is unpacked whenever it is used."""
-    if path.suffix.lower() != ".gguf":
-        return load_file(path)  # mapped into memory, not read
-    if find_spec("gguf") is None:
-        raise ModelError("It is a GGUF file, for which a library is missing: pip install 'stepwise-webui[quantize]'.", "model")
-    from diffusers.models.model_loading_utils import load_gguf_checkpoint
-    from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
+def _known(kind: Any, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those that the denoiser has, all of them: or else diffusers would rename them once more."""
+    with torch.device("meta"):
+        return {name: tensors[name] for name in kind.from_config(config).state_dict()}
 
-    return {
-        name: dequantize_gguf_tensor(tensor).to(dtype) if hasattr(tensor, "quant_type") and len(tensor.shape) != 2 else tensor
-        for name, tensor in load_gguf_checkpoint(path).items()
-    }
+
+@contextmanager
+def _whole(family: str) -> Iterator[None]:
+    """A tensor that is looked for in vain is missing in the file."""
+    try:
+        yield
+    except (KeyError, IndexError) as error:
+        raise ModelError(f"It is {family}, but its tensor {error} is missing. Download the whole file.", "model") from error

@@ -148,8 +148,8 @@ class Engine:
         ).images[0]
         # 5. The picture.
         pixels = (picture.float().permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous()
-        seconds, numbers = time.monotonic() - began, loaded.placement.numbers
-        emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), seconds=seconds, dtype=numbers))
+        made = {"seconds": time.monotonic() - began, "dtype": loaded.placement.numbers, "lender": loaded.lender}
+        emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), **made))
 
     def _show(self, loaded: Loaded, request: Resolved, emit: Emit, began: float, i: int, x0: Tensor) -> None:
         picture = None

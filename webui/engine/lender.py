@@ -50,6 +50,8 @@ def wanting(model: Model) -> Model:
     source = source_of(model.family, model.width)
     need = f"It holds {model.family}'s denoiser, and needs its {source.parts} beside it: about {source.size}, from {source.repository}"
     terms = f"licence {source.licence}" + (", after you have agreed to its makers' terms on its page there" if source.gated else "")
-    how = f"Fetch them with: webui models add {source.fetch}. Or put a diffusers folder of {model.family} into models/."
+    how = (
+        f"Fetch them in the Models tab, or with: webui models add {source.fetch}; or put a diffusers folder of {model.family} into models/."
+    )
     more = f" {source.more}" if source.more else ""
     return model.model_copy(update={"reason": f"{need} ({terms}). {how}{more}", "fetch": source.fetch, "lender": "", "around": None})
