@@ -1,7 +1,7 @@
 """What weights in 8 bits save and cost on this machine: `python -m tests.bench.engine_quantized FOLDER`.
 
 A slice of FLUX.1 with random weights, at its true width (3072) with three of its 57 blocks: 0.6 billion numbers, saved in bfloat16. Each
-way of loading it runs in a fresh process: seconds until it is there, memory then and at most, seconds per step at 256x256, and how far its
+way of loading it, and a GGUF file of it, runs in a fresh process: seconds until it is there, memory then and at most, seconds per step at 256x256, and how far its
 picture is from that of float32, as a mean difference in brightness from 0 to 255.
 """
 
@@ -21,10 +21,12 @@ from webui.settings import Wishes
 
 STEPS = 3
 WAYS = {
-    "float32": Wishes(dtype="float32"),
-    "bfloat16": Wishes(dtype="bfloat16"),
-    "float32, int8": Wishes(dtype="float32", quantize="int8"),
-    "bfloat16, int8": Wishes(dtype="bfloat16", quantize="int8"),
+    "float32": ("slice", Wishes(dtype="float32")),
+    "bfloat16": ("slice", Wishes(dtype="bfloat16")),
+    "float32, int8": ("slice", Wishes(dtype="float32", quantize="int8")),
+    "bfloat16, int8": ("slice", Wishes(dtype="bfloat16", quantize="int8")),
+    "float32, Q8_0": ("Q8_0.gguf", Wishes(dtype="float32")),
+    "float32, Q4_0": ("Q4_0.gguf", Wishes(dtype="float32")),
 }
 
 
@@ -32,14 +34,18 @@ def write(folder: Path) -> None:
     """The model, once."""
     import diffusers
     import torch
+    from gguf import GGMLQuantizationType
 
     from tests.families import FLUX, write_family
+    from tests.ggufs import write_gguf
 
     write_family(folder / "slice", "FLUX.1")
     torch.manual_seed(0)
     true = {"num_layers": 1, "num_single_layers": 2, "attention_head_dim": 128, "num_attention_heads": 24, "axes_dims_rope": (16, 56, 56)}
     transformer = diffusers.FluxTransformer2DModel(pooled_projection_dim=FLUX["joint_attention_dim"], guidance_embeds=True, **FLUX | true)
     transformer.to(torch.bfloat16).save_pretrained(folder / "slice" / "transformer")
+    for packing in (GGMLQuantizationType.Q8_0, GGMLQuantizationType.Q4_0):
+        write_gguf(folder / f"{packing.name}.gguf", transformer, packing)
 
 
 def memory(name: str) -> float:
@@ -54,15 +60,16 @@ def one(folder: Path, way: str) -> None:
     from webui.engine.engine import Engine
 
     needs.WORTH = 500_000_000
-    engine = Engine([folder], "cpu", "off", wishes=WAYS[way])
+    name, wishes = WAYS[way]
+    engine = Engine([folder], "cpu", "off", wishes=wishes)
     before, began = memory("VmRSS"), time.perf_counter()
-    engine.preload("slice")
+    engine.preload(name)
     took, held, most = time.perf_counter() - began, memory("VmRSS") - before, memory("VmHWM") - before
-    said = needs.needed(engine._models["slice"], engine._loader.get(engine._models["slice"]).placement.dtype, engine._device,
+    said = needs.needed(engine._models[name], engine._loader.get(engine._models[name]).placement.dtype, engine._device,
                         quantized="int8" in way)  # fmt: skip
     request = Request.parse({"prompt": PROMPT, "seed": 1, "steps": STEPS, "width": 256, "height": 256})
     log: list[tuple[float, Event]] = []
-    engine.submit("a", request.resolve(engine._models["slice"].defaults, "slice"), lambda event: log.append((time.perf_counter(), event)))
+    engine.submit("a", request.resolve(engine._models[name].defaults, name), lambda event: log.append((time.perf_counter(), event)))
     while engine.step():
         pass
     steps = [at for at, event in log if isinstance(event, Step)]

@@ -106,6 +106,7 @@ def test_what_it_needs_is_counted_as_it_lies_there() -> None:
         matrices={"transformer": 11_900_000_000}, packed={"transformer": 6_700_000_000},
     )  # fmt: skip
     assert memory.stored(one, "transformer", torch.bfloat16) == 6_900_000_000
+    assert placement.decide(one, torch.device("cuda"), 80 * 10**9, 80 * 10**9, Wishes()).why.endswith(placement.PACKED)
     assert memory.stored(one, "transformer", torch.float32, quantized=True) == 7_100_000_000 and not memory.quantizable(one)
 
 

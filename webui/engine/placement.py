@@ -31,6 +31,7 @@ COST = (
     "third at 256 x 256 pixels, by less for larger ones."
 )
 """`tests/bench/engine_quantized.py`."""
+PACKED = "Its denoiser stays packed as its file has it: each matrix is unpacked when it is used, in every step anew, which takes time."
 
 
 class Placement(NamedTuple):
@@ -202,6 +203,8 @@ def _why(
         said.append(f"{IN_EIGHT.format(_listed(small))}, {asked}, without which it would need {instead}. {COST}")
     elif wishes.quantize == "int8":
         said.append("It keeps its weights as they are, although 8 bits were asked for: no part is so large that much would be saved.")
+    if model.packed:
+        said.append(PACKED)
     if streamed:
         said.append(f"{IN_LAYERS}, {asked if wishes.offload == 'group' else f'since all of it at once would need {takes(kind)}'}.")
     if wishes.offload == "group" and device.type != "cuda":
