@@ -32,6 +32,7 @@ class Wishes(BaseModel):
     offload: Offload = "auto"
     tiling: Tiling = "auto"
     quantize: Quantize = "none"
+    compile: bool = False
 
 
 class Settings(BaseSettings):
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
     quantize: Quantize = Field(
         "none", description="Weights of large models: none (as they are) or int8 (about a quarter of float32, half of bfloat16; slower)."
     )
+    compile: bool = Field(False, description="Compile the models' blocks, on CUDA: a minute at the first step, faster ones afterwards.")
     lan: bool = Field(False, description="Share the studio on the local network, through a link with a secret.")
     lan_address: str | None = Field(None, description="Address to share at; by default this machine's on the local network.")
     password: SecretStr | None = Field(None, description="Password that guests give after opening the link; it is kept as a hash.")

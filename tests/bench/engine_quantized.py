@@ -1,8 +1,8 @@
 """What weights in 8 bits save and cost on this machine: `python -m tests.bench.engine_quantized FOLDER`.
 
 A slice of FLUX.1 with random weights, at its true width (3072) with three of its 57 blocks: 0.6 billion numbers, saved in bfloat16. Each
-way of loading it, and a GGUF file of it, runs in a fresh process: seconds until it is there, memory then and at most, seconds per step at 256x256, and how far its
-picture is from that of float32, as a mean difference in brightness from 0 to 255.
+way of loading it, and GGUF files of it, runs in a fresh process: seconds until it is there, memory then and at most, seconds per step at
+256x256, and how far its picture is from that of float32, as a mean difference in brightness from 0 to 255.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from webui.engine import quantized
 from webui.errors import InvalidRequest
 from webui.request import help_text
-from webui.settings import Settings
+from webui.settings import Settings, Wishes
 
 
 def setting(name: str, *flags: str) -> Any:
@@ -31,6 +31,9 @@ Dtype = Annotated[str | None, setting("dtype", "--dtype")]
 Offload = Annotated[str | None, setting("offload", "--offload")]
 Tiling = Annotated[str | None, setting("tiling", "--tiling")]
 Quantize = Annotated[str | None, setting("quantize", "--quantize")]
+Compile = Annotated[bool | None, setting("compile", "--compile")]
+ENGINE = ("models", "outputs", "device", *Wishes.model_fields)
+"""Settings of whoever makes pictures without the page."""
 
 
 def settings_of(**given: object) -> Settings:

@@ -52,11 +52,13 @@ class Placement(NamedTuple):
     """All of that for people, in sentences."""
     quantized: tuple[str, ...] = ()
     """Parts whose matrices lie there in 8 bits."""
+    compiled: bool = False
+    """The blocks of its denoiser are compiled."""
 
     @property
     def numbers(self) -> str:
         """Of what type the numbers are: another one gives a slightly different picture."""
-        return NAMES[self.dtype] + (", int8 weights" if self.quantized else "")
+        return NAMES[self.dtype] + (", int8 weights" if self.quantized else "") + (", compiled" if self.compiled else "")
 
 
 def preferred(model: Model, device: torch.device) -> torch.dtype:
@@ -91,7 +93,7 @@ def decide(model: Model, device: torch.device, room: int, host: int, wishes: Wis
         if least <= left:
             why = _why(model, device, room, types[0], kind, tiled, streamed, wishes)
             return Placement(kind, tiled, streamed, not number, why, small)
-    asked = f" as it was asked for ({_asked(wishes)})" if wishes != Wishes() else ""
+    asked = f" as it was asked for ({_asked(wishes)})" if _asked(wishes) else ""
     raise ModelError(
         f"The model {model.name} cannot be loaded{asked}: it needs about {_size(least)} of {where}, and {_size(left)} are free. "
         f"Close other programs{_hint(model, device, room, host, wishes)}, or choose a smaller model.",
@@ -213,7 +215,7 @@ def _why(
 
 
 def _asked(wishes: Wishes) -> str:
-    usual = Wishes()
+    usual = Wishes(compile=wishes.compile)  # which takes no memory
     return ", ".join(f"--{name} {value}" for name, value in wishes if value != getattr(usual, name))
 
 
