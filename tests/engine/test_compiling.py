@@ -12,9 +12,7 @@ import torch
 from torch._dynamo import config, reset
 
 from tests.engine.conftest import events_of, pixels
-from tests.engine.test_gguf import WIDE
 from tests.families import write_family
-from tests.ggufs import write_gguf
 from tests.tiny import write_pipeline
 from webui.engine import compiling, memory, placement
 from webui.engine.compiling import WORDS
@@ -104,7 +102,7 @@ def test_what_it_does_not_go_with_is_said(family: str, streamed: bool, words: st
     assert blocks is None and not placed.compiled and placed.why == f"As it is. Nothing is compiled, although it was asked for: {words}"
 
 
-@pytest.mark.parametrize("family", ["Stable Diffusion 1.x", "FLUX.1", "Qwen-Image", "Z-Image"])
+@pytest.mark.parametrize("family", ["Stable Diffusion 1.x", "Qwen-Image"])
 def test_the_picture_is_the_same_and_its_first_step_says_what_it_waits_for(
     family: str, tmp_path: Path, graphs: list[Any], engine: Make
 ) -> None:
@@ -145,23 +143,18 @@ def test_loras_run_uncompiled_and_leave_no_trace(tmp_path: Path, graphs: list[An
     assert np.array_equal(pixels(run(one, prompts[0])[0]), plain[0]) and len(graphs) == again
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_weights_of_few_bits_are_compiled_too(packed: bool, tmp_path: Path, graphs: list[Any], engine: Make, monkeypatch: Any) -> None:
-    import diffusers
-
+def test_weights_in_8_bits_are_compiled_too(tmp_path: Path, graphs: list[Any], engine: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "WORTH", 1)
-    write_family(tmp_path / "m", "FLUX.1")
-    if packed:
-        write_gguf(tmp_path / "m.gguf", diffusers.FluxTransformer2DModel(**WIDE))
-    wishes = {} if packed else {"quantize": "int8"}
-    name = "m.gguf" if packed else "m"
-    (plain,), (log,) = (
-        run(one, "a boat", name=name) for one in (Engine([tmp_path], "cpu", "off", wishes=Wishes(**wishes)), engine(tmp_path, **wishes))
-    )
+    write_pipeline(tmp_path / "m")
+    whole = Engine([tmp_path], "cpu", "off", wishes=Wishes(quantize="int8"))
+    (plain,), (log,) = (run(one, "a boat") for one in (whole, engine(tmp_path, quantize="int8")))
     assert graphs and np.array_equal(pixels(log), pixels(plain))
+    assert isinstance(log[-1], Rendered) and log[-1].dtype == "float32, int8 weights, compiled"
 
 
-def test_a_denoiser_that_runs_out_of_memory_is_relieved_of_it(tmp_path: Path, graphs: list[Any], engine: Make, monkeypatch: Any) -> None:
+def test_a_denoiser_that_runs_out_of_memory_is_relieved_of_it(
+    tmp_path: Path, graphs: list[Any], engine: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_pipeline(tmp_path / "m")
     one = engine(tmp_path)
     loaded = one._loader.get(one._models["m"])
@@ -172,7 +165,7 @@ def test_a_denoiser_that_runs_out_of_memory_is_relieved_of_it(tmp_path: Path, gr
     assert not any(part._compiled_call_impl for part in loaded.denoiser.modules())
 
 
-def test_what_cannot_be_compiled_runs_as_it_is(tmp_path: Path, graphs: list[Any], engine: Make, monkeypatch: Any) -> None:
+def test_what_cannot_be_compiled_runs_as_it_is(tmp_path: Path, graphs: list[Any], engine: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(graph: Any, inputs: Any) -> Any:
         raise RuntimeError("no compiler")
 
