@@ -33,6 +33,10 @@ class Model(BaseModel):
     """Of its weights on disk."""
     parameters: Mapping[str, int] = {}
     """How many numbers each of its parts has."""
+    matrices: Mapping[str, int] = {}
+    """How many of them lie in the matrices of its layers, which can be kept in 8 bits."""
+    packed: Mapping[str, int] = {}
+    """Bytes of the matrices of parts that stay packed as they are in their file."""
     reason: str = ""
     """Why no pictures can be made with it, in a sentence; empty if they can. What is no model says what it is for."""
     holds: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from webui.engine.catalogue import Model
 from webui.engine.extras import Extra, extra
 from webui.engine.families import FAMILIES, LENDERS, PIPELINES, defaults_of, family_of, suits
 from webui.engine.files import recognised
+from webui.engine.gguf import any_header
 from webui.engine.safety import AUTOENCODERS, Folder, inspect, weights
 from webui.engine.tensors import PICKLE, PICKLES, Header, header, regular
 from webui.errors import ModelError, UserError
@@ -77,16 +78,16 @@ def _bytes(path: Path) -> int:
 def _file(name: str, place: Place) -> Model:
     if place.path.suffix.lower() in PICKLES:
         raise ModelError(f"It {PICKLE}.", "model")
-    found = header(place.path)
+    found = any_header(place.path)
     if (other := extra(found)) is not None:
         return _extra(name, place, other, found)
     checkpoint = recognised(place.path, found)
     known = {
         "name": name, "path": place.path, "family": checkpoint.family, "bytes": checkpoint.bytes, "parameters": checkpoint.parameters,
-        "defaults": defaults_of(checkpoint.family, name, {}), "thumbnail": place.thumbnail, "holds": checkpoint.holds,
-        "width": checkpoint.width,
+        "matrices": checkpoint.matrices, "defaults": defaults_of(checkpoint.family, name, {}), "thumbnail": place.thumbnail,
+        "holds": checkpoint.holds, "width": checkpoint.width, "packed": checkpoint.packed,
     }  # fmt: skip
-    return Model(**({"title": place.path.stem} | _told(place, found) | known))
+    return Model(**({"title": place.path.stem, "summary": checkpoint.summary} | _told(place, found) | known))
 
 
 def _extra(name: str, place: Place, other: Extra, found: Header) -> Model:
@@ -116,9 +117,8 @@ def _folder(name: str, place: Place) -> Model:
     defaults = defaults_of(family, name, found.configs)
     known = {
         "name": name, "path": path, "family": family, "bytes": found.bytes,
-        "parameters": found.parameters, "reason": "", "kind": "model", "thumbnail": place.thumbnail, "holds": (), "fetch": "",
-        "lender": "", "around": None,
-        "width": _width(family, found),
+        "parameters": found.parameters, "matrices": found.matrices, "reason": "", "kind": "model", "thumbnail": place.thumbnail,
+        "holds": (), "fetch": "", "lender": "", "around": None, "width": _width(family, found),
     }  # fmt: skip
     if not found.whole:
         known |= {"kind": "parts", "reason": PURPOSES["parts"].format(family=family)}

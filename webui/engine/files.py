@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from webui.engine import gguf
 from webui.engine.denoisers import inner
 from webui.engine.families import FAMILIES, File
-from webui.engine.tensors import FLOATS, Header, header, regular
+from webui.engine.gguf import any_header
+from webui.engine.tensors import FLOATS, Header, Tensor, in_matrices, regular
 from webui.errors import ModelError
 
 DATA = Path(__file__).parent / "data"
@@ -36,10 +38,10 @@ OTHERS: tuple[tuple[str, str], ...] = (
         "It is a transformer under the names of diffusers. Put it into the folder transformer of a diffusers folder of its model.",
     ),
     (
-        r"(text_model|transformer\.text_model|transformer\.resblocks|encoder\.block|model\.layers)\.",
+        r"(text_model|transformer\.text_model|transformer\.resblocks|encoder\.block|model\.layers|(enc\.|v\.)?blk)\.",
         "It is a text encoder, which is a part of a model.",
     ),
-    (r"(down_blocks|up_blocks|mid_block|time_embedding)\.", "It is a U-Net alone, without text encoder and autoencoder."),
+    (r"(down_blocks|up_blocks|mid_block|time_embedding|input_blocks)\.", "It is a U-Net alone, without text encoder and autoencoder."),
 )
 
 
@@ -72,6 +74,7 @@ class Checkpoint(NamedTuple):
 
     family: str
     parameters: Mapping[str, int]
+    matrices: Mapping[str, int]
     bytes: int
     scheduler: Mapping[str, Any]
     """What the file says of its noise schedule, above the family's configuration."""
@@ -79,6 +82,10 @@ class Checkpoint(NamedTuple):
     """The parts that it holds, where others must come from elsewhere."""
     width: int = 0
     """Of the text that its denoiser takes, where parts must come from elsewhere."""
+    packed: Mapping[str, int] = {}
+    """Bytes of the matrices of parts that stay packed in memory."""
+    summary: str = ""
+    """What is to be said of the file."""
 
 
 def recognise(path: Path) -> Checkpoint:
@@ -87,7 +94,7 @@ def recognise(path: Path) -> Checkpoint:
     Raises:
         ModelError: it is damaged, or no whole model of a family that is opened from one file; the sentence says what it is.
     """
-    return recognised(path, header(path))
+    return recognised(path, any_header(path))
 
 
 def recognised(path: Path, found: Header) -> Checkpoint:
@@ -116,7 +123,7 @@ def _fits(found: Header, file: File) -> bool:
 
 def _denoiser(path: Path, found: Header) -> Checkpoint | None:
     """A file with a denoiser whose other parts lie elsewhere."""
-    names = inner(found.tensors)
+    names, packed = inner(found.tensors), path.suffix.lower() == ".gguf"
     shapes = {name: found.tensors[key].shape for name, key in names.items()}
     for name, family in FAMILIES.items():
         kind = family.denoiser
@@ -128,7 +135,7 @@ def _denoiser(path: Path, found: Header) -> Checkpoint | None:
         for sign, sentence in QUANTISED:
             if any(re.search(sign, key) for key in found.tensors):
                 raise ModelError(f"It is {name}, but {sentence}", "model")
-        if not all(found.tensors[key].dtype in (*FLOATS, *EIGHTHS) for key in names.values()):
+        if not all(found.tensors[key].dtype in (gguf.BY_NAME if packed else (*FLOATS, *EIGHTHS)) for key in names.values()):
             raise ModelError(f"It is {name}, but its weights are of a type that this version does not compute with. {PLAIN}", "model")
         try:
             width = int(kind.config[kind.text](shapes, {}))
@@ -137,14 +144,25 @@ def _denoiser(path: Path, found: Header) -> Checkpoint | None:
             continue
         if leaves[0] and enters[1] > leaves[0]:
             raise ModelError(f"It is {name} for inpainting or editing, which needs a picture to start from.", "model")
-        count = sum(math.prod(shape) for shape in shapes.values())
-        parameters = {"transformer": count} | {
-            part: held
-            for part, begins in kind.held.items()
-            if (held := sum(math.prod(tensor.shape) for key, tensor in found.tensors.items() if key.startswith(begins)))
-        }
-        return Checkpoint(name, parameters, found.bytes, {}, tuple(parameters), width)
+        tensors = {name: found.tensors[key] for name, key in names.items()}
+        count, part = sum(math.prod(shape) for shape in shapes.values()), "transformer"
+        if packed:
+            if said := gguf.unread(tensors, found.metadata):
+                raise ModelError(f"It is {name}, but {said}.", "model")
+            matrices, bytes = gguf.packed(tensors)
+            summary = gguf.described(tensors)
+            return Checkpoint(name, {part: count}, {part: matrices}, found.bytes, {}, (part,), width, {part: bytes}, summary)
+        held = {part: _beginning(found, begins) for part, begins in kind.held.items()}
+        parts = {part: tensors} | {part: inside for part, inside in held.items() if inside}
+        parameters = {part: sum(math.prod(tensor.shape) for tensor in inside.values()) for part, inside in parts.items()}
+        in_them = {part: in_matrices(inside) for part, inside in parts.items()}
+        return Checkpoint(name, parameters, in_them, found.bytes, {}, tuple(parts), width)
     return None
+
+
+def _beginning(found: Header, begins: str | tuple[str, ...]) -> dict[str, Tensor]:
+    """The tensors whose names begin so."""
+    return {key: tensor for key, tensor in found.tensors.items() if key.startswith(begins)}
 
 
 def _prediction(path: Path, found: Header) -> str | None:
@@ -166,10 +184,9 @@ def _prediction(path: Path, found: Header) -> str | None:
 
 
 def _checkpoint(path: Path, found: Header, name: str, file: File) -> Checkpoint:
-    parameters = {
-        part: sum(math.prod(tensor.shape) for key, tensor in found.tensors.items() if key.startswith(prefix))
-        for part, prefix in file.parts.items()
-    }
+    parts = {part: _beginning(found, prefix) for part, prefix in file.parts.items()}
+    parameters = {part: sum(math.prod(tensor.shape) for tensor in inside.values()) for part, inside in parts.items()}
+    matrices = {part: in_matrices(inside) for part, inside in parts.items()}
     for part, count in parameters.items():
         if not count:
             raise ModelError(f"It is {name}, but its {part} is missing. Download the whole checkpoint.", "model")
@@ -181,7 +198,7 @@ def _checkpoint(path: Path, found: Header, name: str, file: File) -> Checkpoint:
     scheduler: dict[str, Any] = {} if (said := _prediction(path, found)) is None else {"prediction_type": said}
     if "ztsnr" in found.tensors:
         scheduler |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    return Checkpoint(name, parameters, found.bytes, scheduler)
+    return Checkpoint(name, parameters, matrices, found.bytes, scheduler)
 
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"

@@ -41,9 +41,11 @@ def stands_alone(model: Model) -> bool:
 def lent(model: Model, folder: Model) -> Model:
     """The file's model with the parts of the folder: as usable, and of another stamp, when the folder is another."""
     parts = {part: number for part, number in folder.parameters.items() if part not in model.holds}
+    matrices = {part: number for part, number in folder.matrices.items() if part not in model.holds}
     weights, bar, rest = model.stamp.partition("|")
     changes = {
-        "lender": folder.name, "around": folder.path, "parameters": {**model.parameters, **parts}, "reason": "", "fetch": "",
+        "lender": folder.name, "around": folder.path, "parameters": {**model.parameters, **parts},
+        "matrices": {**model.matrices, **matrices}, "reason": "", "fetch": "",
         "stamp": f"{weights}+{folder.stamp.partition('|')[0]}{bar}{rest}",
     }  # fmt: skip
     return model.model_copy(update=changes)

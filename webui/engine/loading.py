@@ -13,9 +13,10 @@ import diffusers
 import torch
 import transformers
 
-from webui.engine import memory, placement
+from webui.engine import compiling, memory, placement, quantized
 from webui.engine.adapters import Active, Adapters
 from webui.engine.catalogue import Model
+from webui.engine.compiling import Blocks
 from webui.engine.denoiser import open_alone, open_lent
 from webui.engine.families import FAMILIES
 from webui.engine.opening import open_folder, without
@@ -48,13 +49,16 @@ class Busy(Exception):
 class Loaded:
     """A pipeline and what belongs to it."""
 
-    def __init__(self, model: Model, device: torch.device, placed: Placement) -> None:
-        """Open the folder or file: safetensors only, nothing from the network.
+    def __init__(self, model: Model, device: torch.device, placed: Placement, *, compiled: bool = False) -> None:
+        """Open the folder or file: nothing that could run code, and nothing from the network.
+
+        Args:
+            compiled: whether the denoiser's blocks are to be compiled, where that works.
 
         Raises:
             ModelError: a file is missing, cut off or not what it should be.
         """
-        self.pipe = _open(model, placed.dtype)
+        self.pipe = _open(model, placed)
         self.placement = placed
         placement.place(self.pipe, placed, model, device)
         self.pipe.set_progress_bar_config(disable=True)
@@ -64,6 +68,9 @@ class Loaded:
         self.weights = weights_of(model.stamp)
         """Which state of the file or folder this is."""
         self.adapters = Adapters(self.pipe)
+        self.blocks: Blocks | None = None
+        if compiled:
+            self.blocks, self.placement = compiling.compiled(self.denoiser, placed, device)
         self._prompts: OrderedDict[Any, Prompts] = OrderedDict()
         self.preview = Preview(model.path, self.pipe.vae)
 
@@ -71,6 +78,21 @@ class Loaded:
     def denoiser(self) -> Any:
         """The part that every step calls."""
         return self.pipe.unet if hasattr(self.pipe, "unet") else self.pipe.transformer
+
+    def relieve(self, device: torch.device) -> None:
+        """Fetch the denoiser's layers one by one from now on; what was compiled does not go with that."""
+        if self.blocks is not None:
+            self.blocks.use(False)
+            self.blocks = None
+        placement.stream(self.denoiser, device)
+        why = f"{self.placement.why} {IN_LAYERS}, since a picture ran out of memory."
+        self.placement = self.placement._replace(streamed=True, compiled=False, why=why)
+
+    def activate(self, loras: Active) -> None:
+        """Let these LoRAs act, and no others; with them, nothing that was compiled runs."""
+        self.adapters.activate(loras)
+        if self.blocks is not None:
+            self.blocks.use(not loras)
 
     def prompts(self, loras: Active = (), embeddings: Spoken = ()) -> Prompts:
         """What encodes with these LoRAs in the encoders and these embeddings as words, and remembers what it has encoded.
@@ -143,7 +165,7 @@ class Loader:
             del self._kept[model.name]
             memory.release()
         if model.name not in self._kept:
-            self._kept[model.name] = Loaded(model, self._device, self._room_for(model))
+            self._kept[model.name] = Loaded(model, self._device, self._room_for(model), compiled=self._wishes.compile)
         self._kept.move_to_end(model.name)
         return self._kept[model.name]
 
@@ -151,9 +173,7 @@ class Loader:
         """Memory has run out under this denoiser: fetch its layers one by one from now on. Whether that is something new."""
         for loaded in self._kept.values():
             if denoiser is loaded.denoiser and self._device.type == "cuda" and not loaded.placement.streamed:
-                placement.stream(denoiser, self._device)
-                why = f"{loaded.placement.why} {IN_LAYERS}, since a picture ran out of memory."
-                loaded.placement = loaded.placement._replace(streamed=True, why=why)
+                loaded.relieve(self._device)
                 return True
         return False
 
@@ -179,17 +199,18 @@ class Loader:
                 raise refused
 
 
-def _open(model: Model, dtype: torch.dtype) -> Any:
+def _open(model: Model, placed: Placement) -> Any:
     try:
         # Judged once more, and right here: the folder or file may be another one than that which was listed.
         if model.around is not None:
-            pipe = open_lent(model.path, model.around, dtype)
+            pipe = open_lent(model.path, model.around, placed.dtype, placed.quantized)
         elif model.holds:
-            pipe = open_alone(model.path, dtype)
+            pipe = open_alone(model.path, placed.dtype, placed.quantized)
         elif model.path.is_file():
-            pipe = open_file(model.path, dtype, without(getattr(diffusers, FAMILIES[model.family].pipelines[0])))
+            pipe = open_file(model.path, placed.dtype, without(getattr(diffusers, FAMILIES[model.family].pipelines[0])))
         else:
-            pipe = open_folder(model.path, dtype)
+            pipe = open_folder(model.path, placed.dtype, placed.quantized)
+        quantized.quantize(pipe, placed.quantized, placed.dtype)
     except Exception as error:
         words = " ".join(str(error).split())[:300]
         raise ModelError(f"The model {model.name} cannot be loaded: {words}", "model") from error

@@ -152,7 +152,7 @@ def renamed(tensors: Mapping[str, Tensor], table: tuple[Rename, ...], config: Ma
         elif not one.to:
             continue
         elif one.swapped:
-            made[found.expand(one.to[0])] = torch.cat(tensor.chunk(2)[::-1])
+            made[found.expand(one.to[0])] = torch.cat([*reversed(tensor.chunk(2))])
         else:
             parts = torch.split(tensor, one.cut(len(tensor), config)) if len(one.to) > 1 else (tensor,)
             made |= {found.expand(to): part for to, part in zip(one.to, parts, strict=True)}

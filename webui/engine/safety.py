@@ -91,6 +91,8 @@ class Folder(NamedTuple):
     """Each part's configuration; under "" the pipeline's own."""
     parameters: Mapping[str, int]
     """Numbers in each part that has weights."""
+    matrices: Mapping[str, int]
+    """Those in matrices of layers."""
     bytes: int
     """Of all weights that would be loaded."""
     variant: str | None
@@ -121,6 +123,7 @@ def inspect(path: Path, pipelines: tuple[str, ...], lenders: Collection[str] = (
     _no_code(path)
     configs: dict[str, Mapping[str, Any]] = {"": index}
     parameters: dict[str, int] = {}
+    matrices: dict[str, int] = {}
     size, variant, denoiser = 0, None, ""
     beside = BESIDE.get(kind, {})
     missing = [part for part in beside if part not in index]
@@ -147,8 +150,9 @@ def inspect(path: Path, pipelines: tuple[str, ...], lenders: Collection[str] = (
             if not any(tensor.dtype in FLOATS for one in headers for tensor in one.tensors.values()):
                 raise ModelError(f"The weights in {part} are of a type that this version does not compute with.", "model")
             parameters[part] = sum(one.parameters for one in headers)
+            matrices[part] = sum(one.matrices for one in headers)
             size += sum(one.bytes for one in headers)
-    return Folder(kind, configs, parameters, size, variant, apart, denoiser)
+    return Folder(kind, configs, parameters, matrices, size, variant, apart, denoiser)
 
 
 def read_json(file: Path) -> dict[str, Any]:
