@@ -9,20 +9,44 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tests.single import renamed_vae
+
 Names = Mapping[str, str]
 
+NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
-def write_denoiser(file: Path, denoiser: Any, *, prefix: str = "", dtype: torch.dtype | None = None, **extra: Tensor) -> Path:
+
+def write_denoiser(
+    file: Path, denoiser: Any, extra: Mapping[str, Tensor] = NOTHING, *, prefix: str = "", dtype: torch.dtype | None = None
+) -> Path:
     """The weights in one file; `extra` tensors are added as they are."""
     tensors = {prefix + name: value.to(dtype or value.dtype) for name, value in original(denoiser).items()}
-    save_file({name: value.contiguous().clone() for name, value in (tensors | extra).items()}, file)
+    save_file({name: value.contiguous().clone() for name, value in {**tensors, **extra}.items()}, file)
     return file
+
+
+def write_all(file: Path, pipe: Any, *without: str) -> Path:
+    """A pipeline's denoiser, autoencoder and text encoders in one file, as Stability AI and ComfyUI put them there."""
+    names = {"CLIPTextModel": "clip_l", "T5EncoderModel": "t5xxl", "CLIPTextModelWithProjection": "clip_l"}
+    tensors = {} if "vae" in without else renamed_vae(pipe.vae)
+    for part in ("text_encoder", "text_encoder_2", "text_encoder_3"):
+        encoder = getattr(pipe, part, None)
+        if encoder is None or part in without:
+            continue
+        kind = type(encoder).__name__
+        name = "clip_g" if kind == "CLIPTextModelWithProjection" and part == "text_encoder_2" else names[kind]
+        for key, value in encoder.state_dict().items():
+            inside = "" if kind == "T5EncoderModel" or key.startswith(("text_model.", "text_projection")) else "text_model."
+            if (name, key) != ("clip_l", "text_projection.weight"):
+                tensors[f"text_encoders.{name}.transformer.{inside}{key}"] = value
+    return write_denoiser(file, pipe.transformer, tensors, prefix="model.diffusion_model.")
 
 
 def original(denoiser: Any) -> dict[str, Tensor]:

@@ -13,19 +13,23 @@ from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.denoisers import original, write_denoiser
+from tests.denoisers import original, write_all, write_denoiser
 from tests.engine.conftest import events_of
 from tests.engine.test_families import asked, plain, spied
 from tests.families import FLUX, PIPES, open_plainly, write_family
+from tests.single import write_configs
+from tests.tiny import tokenizer as tiny_tokenizer
+from webui.engine import denoiser as single_denoiser
 from webui.engine.catalogue import Model, find
 from webui.engine.engine import Engine
 from webui.engine.families import FAMILIES
 from webui.engine.renames import RENAMES, renamed
 from webui.engine.shelf import Shelf, scan
 from webui.engine.sources import SOURCES
+from webui.engine.tokens import TokenCounter
 from webui.engine.walk import weights_of
 from webui.errors import ModelError
-from webui.events import Step
+from webui.events import Rendered, Step
 
 DENOISERS = [name for name, family in FAMILIES.items() if family.denoiser]
 
@@ -36,52 +40,48 @@ def family(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def models(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the denoiser of one folder; a second folder with another denoiser; beside them, where nothing looks, the first one."""
+def home(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole folder; `alone`, a file with its denoiser; `models`, the file and the folder without the denoiser."""
     home = tmp_path_factory.mktemp("lent")
     whole = write_family(home / "whole", family)
-    (home / "models").mkdir()
-    # klein and klein base are told by their names alone.
-    write_denoiser(
-        home / "models" / f"{'base' if 'base' in family else 'file'}.safetensors",
-        open_plainly(whole).transformer,
-        prefix="model.diffusion_model.",
-    )
+    shutil.copytree(whole, home / "models" / "folder")
+    (home / "models" / "folder" / "transformer" / "diffusion_pytorch_model.safetensors").unlink()
+    (home / "alone").mkdir()
+    # klein and klein base are told by their names alone; AuraFlow's makers have a prefix of their own.
+    name = f"{'base' if 'base' in family else 'file'}.safetensors"
+    prefix = "model." if family == "AuraFlow" else "model.diffusion_model."
+    write_denoiser(home / "alone" / name, open_plainly(whole).transformer, prefix=prefix)
+    shutil.copy(home / "alone" / name, home / "models" / name)
     return home
 
 
-@pytest.fixture(scope="module")
-def lender(models: Path) -> Path:
-    """The folder that lends, which has another denoiser."""
-    shutil.copytree(models / "whole", models / "models" / "folder")
-    for file in (models / "models" / "folder" / "transformer").glob("*.safetensors"):
-        file.unlink()
-    return models / "models" / "folder"
+def file_in(folder: Path) -> Model:
+    """The model in the file there."""
+    return next(model for name, model in scan([folder]).items() if name.endswith(".safetensors"))
 
 
-def one(models: Path) -> Model:
-    """The file."""
-    return next(model for name, model in scan([models / "models"]).items() if name.endswith(".safetensors"))
-
-
-def test_alone_it_says_what_it_needs(models: Path, family: str) -> None:
-    found = one(models)
+def test_alone_it_says_what_it_needs(home: Path, family: str) -> None:
+    found = file_in(home / "alone")
     assert found.family == family and not found.usable and found.fetch
     assert found.fetch in found.reason and "licence" in found.reason and " GB" in found.reason
 
 
-def test_with_a_folder_of_its_family_it_equals_plain_diffusers(models: Path, lender: Path, family: str) -> None:
-    model = one(models)
+def test_with_a_folder_of_its_family_it_equals_plain_diffusers(home: Path, family: str) -> None:
+    model = file_in(home / "models")
     assert model.usable and model.family == family and model.lender == "folder", model.reason
-    engine = Engine([models / "models"], "cpu", "fast")
+    engine = Engine([home / "models"], "cpu", "fast")
     request = asked(model)
     decoded: list[Tensor] = []
     with pytest.MonkeyPatch.context() as patch:
         spied(patch, engine._loader.get(model).pipe.vae, "decode", lambda _, out: decoded.append(out[0]))
         (log,) = events_of(engine, request)
-    expected = plain(models / "whole", model, request)
+    expected = plain(home / "whole", model, request)
     assert (decoded[0].reshape(3, request.height, request.width) - expected).abs().max() <= 1e-4
     assert [event.i for event in log if isinstance(event, Step) and event.preview] == [1, 2, 3, 4]
+    assert isinstance(log[-1], Rendered) and log[-1].how == {"dtype": "float32", "lender": "folder"}
+    # A prompt has as many tokens as with the folder, whose tokenizers it reads with.
+    counted, other = (TokenCounter().count(each, "a red boat") for each in (model, scan([home])["whole"]))
+    assert counted == other
 
 
 @pytest.mark.parametrize("kind", RENAMES)
@@ -92,7 +92,8 @@ def test_what_we_rename_is_what_diffusers_renames_at_the_published_size(kind: st
         made = getattr(diffusers, kind)(**layers)
     narrow = {name: torch.randn(len(value), *(2,) * (value.ndim - 1)) for name, value in original(made).items()}
     ours = renamed(narrow, RENAMES[kind], made.config)
-    theirs = SINGLE_FILE_LOADABLE_CLASSES[kind]["checkpoint_mapping_fn"](dict(narrow), config=made.config)
+    converters: Any = SINGLE_FILE_LOADABLE_CLASSES
+    theirs = converters[kind]["checkpoint_mapping_fn"](dict(narrow), config=made.config)
     assert set(ours) == set(theirs) == set(made.state_dict())
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
@@ -114,7 +115,7 @@ def flux(**changes: Any) -> Any:
     ],
 )
 def test_weights_that_cannot_be_computed_with_are_said_to_be_so(tmp_path: Path, extra: dict[str, Tensor], words: str) -> None:
-    write_denoiser(tmp_path / "a.safetensors", flux(), **extra)
+    write_denoiser(tmp_path / "a.safetensors", flux(), extra)
     found = scan([tmp_path])["a.safetensors"]
     assert not found.usable and found.reason.startswith(words) and found.reason.endswith(".") and not found.fetch
 
@@ -211,3 +212,69 @@ def test_a_folder_without_a_denoiser_lends_and_is_no_model_itself(tmp_path: Path
 def test_each_family_that_is_opened_so_can_be_fetched() -> None:
     assert set(SOURCES) == set(DENOISERS)
     assert {kin for family in FAMILIES.values() for kin in family.kin} <= set(DENOISERS)
+
+
+def drawn(models: Path, folder: Path, model: Model) -> tuple[Tensor, Tensor]:
+    """What the engine decodes for a request, and what plain diffusers does with a folder."""
+    engine, request = Engine([models], "cpu", "fast"), asked(model)
+    decoded: list[Tensor] = []
+    with pytest.MonkeyPatch.context() as patch:
+        spied(patch, engine._loader.get(model).pipe.vae, "decode", lambda _, out: decoded.append(out[0]))
+        events_of(engine, request)
+    expected = plain(folder, model, request)
+    return decoded[0].reshape(expected.shape), expected
+
+
+@pytest.mark.parametrize(
+    ("family", "without"), [("Stable Diffusion 3", ()), ("FLUX.1", ()), ("FLUX.1", ("vae",)), ("FLUX.1 schnell", ("text_encoder_2",))]
+)
+def test_what_a_file_holds_beside_its_denoiser_comes_from_it(tmp_path: Path, family: str, without: tuple[str, ...]) -> None:
+    """The folder that lends has other weights in every part: only what the file lacks may come from there."""
+    pipe = open_plainly(write_family(tmp_path / "whole", family, wide=True))
+    other = open_plainly(write_family(tmp_path / "models" / "folder", family, wide=True, seed=1))
+    if family == "Stable Diffusion 3":
+        torch.nn.init.eye_(pipe.text_encoder.text_projection.weight)  # which such files do not have, and need not
+    for part in without:
+        setattr(pipe, part, getattr(other, part))
+    pipe.save_pretrained(tmp_path / "mixed")
+    write_all(tmp_path / "models" / "file.safetensors", pipe, *without)
+    model = scan([tmp_path / "models"])["file.safetensors"]
+    assert model.usable and model.lender == "folder" and not set(without) & set(model.holds)
+    ours, theirs = drawn(tmp_path / "models", tmp_path / "mixed", model)
+    assert (ours - theirs).abs().max() <= 1e-4
+
+
+def test_stable_diffusion_3_with_its_clips_needs_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = open_plainly(write_family(tmp_path / "whole", "Stable Diffusion 3", wide=True))
+    torch.nn.init.eye_(pipe.text_encoder.text_projection.weight)
+    kind: Any = diffusers.StableDiffusion3Pipeline
+    pipe = kind(**{**pipe.components, "text_encoder_3": None, "tokenizer_3": None})
+    pipe.save_pretrained(tmp_path / "mixed")
+    shutil.copytree(tmp_path / "mixed", tmp_path / "folders" / "folder")
+    ours, theirs = drawn(tmp_path / "folders", tmp_path / "mixed", scan([tmp_path / "folders"])["folder"])
+    assert (ours - theirs).abs().max() <= 1e-4, "a folder without T5"
+    (tmp_path / "models").mkdir()
+    write_all(tmp_path / "models" / "file.safetensors", pipe)
+    model = scan([tmp_path / "models"])["file.safetensors"]
+    assert model.usable and not model.lender and "without T5" in model.summary and model.fetch
+    # Configurations and a tokenizer of the tiny model's size, in the place of ours; its denoiser is measured all the same.
+    write_configs(tmp_path / "sd3", pipe)
+    heads = {"attention_head_dim": 8, "sample_size": 8}
+    usual = single_denoiser.config_of
+    monkeypatch.setattr(single_denoiser, "DATA", tmp_path)
+    monkeypatch.setattr(single_denoiser, "tokenizer", lambda second: tiny_tokenizer(77))
+    monkeypatch.setattr(single_denoiser, "config_of", lambda family, kind, shapes, config: usual(family, kind, shapes, heads))
+    ours, theirs = drawn(tmp_path / "models", tmp_path / "mixed", model)
+    assert (ours - theirs).abs().max() <= 1e-4
+
+
+def test_stable_diffusion_3_5_is_measured_too(tmp_path: Path) -> None:
+    """Its norms, and the second attention of its first layers."""
+    pipe = open_plainly(write_family(tmp_path / "whole", "Stable Diffusion 3"))
+    config = {**pipe.transformer.config, "qk_norm": "rms_norm", "dual_attention_layers": [0, 1], "num_layers": 3, "pos_embed_max_size": 24}
+    pipe.transformer = diffusers.SD3Transformer2DModel.from_config(config)
+    pipe.save_pretrained(tmp_path / "mixed")
+    write_family(tmp_path / "models" / "folder", "Stable Diffusion 3")
+    write_denoiser(tmp_path / "models" / "file.safetensors", pipe.transformer)
+    ours, theirs = drawn(tmp_path / "models", tmp_path / "mixed", scan([tmp_path / "models"])["file.safetensors"])
+    assert (ours - theirs).abs().max() <= 1e-4

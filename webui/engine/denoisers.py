@@ -19,11 +19,13 @@ Config = Mapping[str, Any]
 Measure = Callable[[Shapes, Config], Any]
 """Reads an entry of the configuration from the shapes; what was read before it is in the second argument."""
 
-PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.")
-"""Before the names of a denoiser's tensors in files of ComfyUI and of training programs."""
+PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.", "model.")
+"""Before the names of a denoiser's tensors in files of ComfyUI and of training programs; the last is that of AuraFlow's makers."""
 
-HELD: Mapping[str, str] = {"vae": "vae.", "first_stage_model": "first_stage_model.", "text_encoders": "text_encoders."}
-"""What files hold beside a denoiser: the beginning of its tensors' names."""
+VAE, CLIP_L, CLIP_G, T5 = ("first_stage_model.", "vae."), ("text_encoders.clip_l.",), ("text_encoders.clip_g.",), ("text_encoders.t5xxl.",)
+"""The beginnings of the names of what files hold beside a denoiser."""
+
+BESIDE = ("first_stage_model.", "vae.", "text_encoders.", "cond_stage_model.", "conditioner.")
 
 
 class Denoiser(NamedTuple):
@@ -45,6 +47,10 @@ class Denoiser(NamedTuple):
     """Of what goes in and what comes out, two tensors: the columns of the first are the rows of the second, unless it is for inpainting."""
     scheduler: Mapping[str, Any] = {}
     """What its scheduler has that the one of a folder of another family may not have."""
+    held: Mapping[str, tuple[str, ...]] = {}
+    """Parts of the pipeline that such a file may hold beside it, and are then opened from it -> the beginning of their tensors' names."""
+    alone: tuple[str, ...] = ()
+    """With these among them it needs no folder: what else there is can be done without, or comes with us."""
     pipeline: Mapping[str, Any] = {}
     """What its pipeline's own configuration has that the one of such a folder may not have."""
 
@@ -111,7 +117,7 @@ def inner(shapes: Mapping[str, Any]) -> dict[str, str]:
     prefix = next((prefix for prefix in PREFIXES if any(key.startswith(prefix) for key in shapes)), "")
     if prefix:
         return {key.removeprefix(prefix): key for key in shapes if key.startswith(prefix)}
-    return {key: key for key in shapes if not key.startswith(tuple(HELD.values()))}
+    return {key: key for key in shapes if not key.startswith(BESIDE)}
 
 
 def _flux(guided: bool, scheduler: Mapping[str, Any]) -> Denoiser:
@@ -127,7 +133,7 @@ def _flux(guided: bool, scheduler: Mapping[str, Any]) -> Denoiser:
             "joint_attention_dim": columns("txt_in.weight"), "pooled_projection_dim": columns("vector_in.in_layer.weight"),
         },
         "joint_attention_dim", () if guided else (guidance,), channels=("img_in.weight", "final_layer.linear.weight"),
-        scheduler=scheduler,
+        scheduler=scheduler, held={"vae": VAE, "text_encoder": CLIP_L, "text_encoder_2": T5},
     )  # fmt: skip
 
 
@@ -186,7 +192,8 @@ SD3 = Denoiser(
         "pos_embed_max_size": root(columns("pos_embed")), "dual_attention_layers": numbers("joint_blocks.", "x_block.attn2.qkv.weight"),
         "qk_norm": has("joint_blocks.0.x_block.attn.ln_q.weight", "rms_norm", None),
     },
-    "joint_attention_dim",
+    "joint_attention_dim", held={"vae": VAE, "text_encoder": CLIP_L, "text_encoder_2": CLIP_G, "text_encoder_3": T5},
+    alone=("vae", "text_encoder", "text_encoder_2"),
 )  # fmt: skip
 """3 and 3.5: the latter has norms before its attention, 3.5 medium a second one in its first layers."""
 

@@ -26,10 +26,17 @@ OTHERS: tuple[tuple[str, str], ...] = (
     (r"emb_params$|clip_[lg]$|string_to_param", "It is a textual-inversion embedding, which is a word for a model."),
     (r"control_model\.|controlnet_|input_hint_block", "It is a ControlNet, which steers a model and is none itself."),
     (
-        r"(model\.diffusion_model\.)?double_blocks\.\d+\.img_attn",
-        f"It is a transformer of FLUX's kind, of which too much is missing. {ALONE}",
+        r"(model\.diffusion_model\.|diffusion_model\.)?(double_blocks|joint_blocks|double_layers|layers\.\d+\.adaLN_modulation)\b",
+        f"It is a transformer of a kind that this version does not know, or too much of it is missing. {ALONE}",
     ),
-    (r"(model\.diffusion_model\.)?joint_blocks\.", f"It is Stable Diffusion 3, whose single files are not opened. {ALONE}"),
+    (
+        r"(model\.diffusion_model\.)?blocks\.\d+\.cross_attn\.q_linear",
+        f"It is PixArt, or a version of Sana with layers more, whose single files are not opened. {ALONE}",
+    ),
+    (
+        r"(model\.diffusion_model\.|transformer\.)?(single_|joint_)?transformer_blocks\.",
+        "It is a transformer under the names of diffusers. Put it into the folder transformer of a diffusers folder of its model.",
+    ),
     (
         r"(text_model|transformer\.text_model|transformer\.resblocks|encoder\.block|model\.layers|(enc\.|v\.)?blk)\.",
         "It is a text encoder, which is a part of a model.",
@@ -142,10 +149,17 @@ def _denoiser(path: Path, found: Header) -> Checkpoint | None:
         if packed:
             if said := gguf.unread(tensors, found.metadata):
                 raise ModelError(f"It is {name}, but {said}.", "model")
-            matrices, bytes = gguf.packed(tensors)
+            numbers, bytes = gguf.packed(tensors)
             summary = gguf.described(tensors)
-            return Checkpoint(name, {part: count}, {part: matrices}, found.bytes, {}, (part,), width, {part: bytes}, summary)
-        return Checkpoint(name, {part: count}, {part: in_matrices(tensors)}, found.bytes, {}, (part,), width)
+            return Checkpoint(name, {part: count}, {part: numbers}, found.bytes, {}, (part,), width, {part: bytes}, summary)
+        inside = {
+            held: {key: tensor for key, tensor in found.tensors.items() if key.startswith(begins)} for held, begins in kind.held.items()
+        }
+        parameters = {part: count} | {
+            held: sum(math.prod(tensor.shape) for tensor in those.values()) for held, those in inside.items() if those
+        }
+        matrices = {part: in_matrices(tensors)} | {held: in_matrices(those) for held, those in inside.items() if those}
+        return Checkpoint(name, parameters, matrices, found.bytes, {}, tuple(parameters), width)
     return None
 
 

@@ -32,6 +32,12 @@ def lender_for(model: Model, folders: Iterable[Model]) -> Model | None:
     return min(fitting, key=lambda one: (kin.index(one.family), one.name), default=None)
 
 
+def stands_alone(model: Model) -> bool:
+    """Whether a file holds enough to do without a folder."""
+    kind = FAMILIES[model.family].denoiser
+    return kind is not None and bool(kind.alone) and set(kind.alone) <= set(model.holds)
+
+
 def lent(model: Model, folder: Model) -> Model:
     """The file's model with the parts of the folder: as usable, and of another stamp, when the folder is another."""
     parts = {part: number for part, number in folder.parameters.items() if part not in model.holds}
@@ -46,8 +52,11 @@ def lent(model: Model, folder: Model) -> Model:
 
 
 def wanting(model: Model) -> Model:
-    """The file's model as long as there is no folder: what exactly it needs, where that is, and under which licence."""
+    """The file's model as long as there is no folder: what exactly it needs, where that is, and under which licence; or what it gains."""
     source = source_of(model.family, model.width)
+    if stands_alone(model):
+        summary = f"It reads prompts without T5. With a diffusers folder of {model.family} in models/ it takes T5 from there."
+        return model.model_copy(update={"fetch": source.fetch, "summary": model.summary or summary})
     need = f"It holds {model.family}'s denoiser, and needs its {source.parts} beside it: about {source.size}, from {source.repository}"
     terms = f"licence {source.licence}" + (", after you have agreed to its makers' terms on its page there" if source.gated else "")
     how = (

@@ -17,7 +17,7 @@ from webui.engine import compiling, memory, placement, quantized
 from webui.engine.adapters import Active, Adapters
 from webui.engine.catalogue import Model
 from webui.engine.compiling import Blocks
-from webui.engine.denoiser import open_lent
+from webui.engine.denoiser import open_alone, open_lent
 from webui.engine.families import FAMILIES
 from webui.engine.opening import open_folder, without
 from webui.engine.placement import IN_LAYERS, Placement
@@ -204,6 +204,8 @@ def _open(model: Model, placed: Placement) -> Any:
         # Judged once more, and right here: the folder or file may be another one than that which was listed.
         if model.around is not None:
             pipe = open_lent(model.path, model.around, placed.dtype, placed.quantized)
+        elif model.holds:
+            pipe = open_alone(model.path, placed.dtype, placed.quantized)
         elif model.path.is_file():
             pipe = open_file(model.path, placed.dtype, without(getattr(diffusers, FAMILIES[model.family].pipelines[0])))
         else:

@@ -154,6 +154,6 @@ def renamed(tensors: Mapping[str, Tensor], table: tuple[Rename, ...], config: Ma
         elif one.swapped:
             made[found.expand(one.to[0])] = torch.cat([*reversed(tensor.chunk(2))])
         else:
-            parts = tensor.split(one.cut(len(tensor), config)) if len(one.to) > 1 else (tensor,)
+            parts = torch.split(tensor, one.cut(len(tensor), config)) if len(one.to) > 1 else (tensor,)
             made |= {found.expand(to): part for to, part in zip(one.to, parts, strict=True)}
     return made
