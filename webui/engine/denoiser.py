@@ -99,11 +99,11 @@ def config_of(family: str, kind: str, shapes: Shapes, config: Mapping[str, Any])
 
 def _denoiser(path: Path, family: str, name: str, config: Mapping[str, Any], dtype: torch.dtype | None) -> Any:
     """`dtype` is `None` where each matrix is left as it lies in the file until it is made smaller."""
-    packed = dtype is not None and path.suffix.lower() == ".gguf"
-    tensors: dict[str, Any] = unpacking.read(path, dtype) if packed else load_file(path)  # the latter is mapped into memory, not read
+    unpacked = dtype if path.suffix.lower() == ".gguf" else None
+    tensors: dict[str, Any] = unpacking.read(path, unpacked) if unpacked else load_file(path)  # the latter is mapped into memory, not read
     tensors = {name: tensors[key] for name, key in inner(tensors).items()}
     config = config_of(family, name, {name: unpacking.shape(tensor) for name, tensor in tensors.items()}, config)
-    given = unpacking.given(dtype) if packed else {"torch_dtype": dtype}
+    given = unpacking.given(unpacked) if unpacked else {"torch_dtype": dtype}
     kind = getattr(diffusers, name)
     with _whole(family), TemporaryDirectory() as place:  # diffusers reads a configuration from a file alone
         (Path(place) / "config.json").write_text(json.dumps({**config, "_class_name": name}))
@@ -111,8 +111,8 @@ def _denoiser(path: Path, family: str, name: str, config: Mapping[str, Any], dty
             tensors = _known(kind, config, renamed(tensors, RENAMES[name], config))
         made = kind.from_single_file(tensors, config=place, subfolder="", local_files_only=True, **given)
         _check(made)
-    if packed:
-        unpacking.settle(made, dtype)
+    if unpacked:
+        unpacking.settle(made, unpacked)
     return made
 
 
