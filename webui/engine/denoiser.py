@@ -36,7 +36,7 @@ def open_lent(path: Path, around: Path, dtype: torch.dtype, small: Collection[st
     """The pipeline of a file that holds a denoiser, and perhaps some other parts; the rest is of the folder `around`.
 
     Args:
-        small: parts that are to be in 8 bits, as `quantized.quantize` makes of what the file holds.
+        small: the parts that are to be in 8 bits.
 
     Raises:
         ModelError: the file or the folder cannot be opened.
@@ -44,15 +44,12 @@ def open_lent(path: Path, around: Path, dtype: torch.dtype, small: Collection[st
     found = recognise(path)
     index = lender(around).configs[""]
     kind, config = class_of(around)
-    denoiser = _denoiser(path, found.family, kind, config, None if "transformer" in small else dtype)
+    denoiser = _denoiser(path, found.family, kind, config, dtype, "transformer" in small)
     return open_around(around, found.family, dtype, denoiser, small, **_held(path, found, index, around, dtype))
 
 
 def open_alone(path: Path, dtype: torch.dtype, small: Collection[str] = ()) -> Any:
     """The pipeline of a file that holds all that it needs, with configurations and tokenizers of ours: Stable Diffusion 3 with its CLIPs.
-
-    Args:
-        small: as above.
 
     Raises:
         ModelError: the file cannot be opened.
@@ -64,7 +61,7 @@ def open_alone(path: Path, dtype: torch.dtype, small: Collection[str] = ()) -> A
     words = {part: tokenizer(second=part == "tokenizer_2") for part in ("tokenizer", "tokenizer_2")}
     config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
     scheduler = getattr(diffusers, config["_class_name"]).from_config(config)
-    denoiser = _denoiser(path, found.family, index["transformer"][1], {}, None if "transformer" in small else dtype)
+    denoiser = _denoiser(path, found.family, index["transformer"][1], {}, dtype, "transformer" in small)
     held = _held(path, found, index, folder, dtype)
     return getattr(diffusers, index["_class_name"])(**parts | held | words, transformer=denoiser, scheduler=scheduler)
 
@@ -97,22 +94,22 @@ def config_of(family: str, kind: str, shapes: Shapes, config: Mapping[str, Any])
         return measured(row, shapes, {**usual, **config})
 
 
-def _denoiser(path: Path, family: str, name: str, config: Mapping[str, Any], dtype: torch.dtype | None) -> Any:
-    """`dtype` is `None` where each matrix is left as it lies in the file until it is made smaller."""
-    unpacked = dtype if path.suffix.lower() == ".gguf" else None
-    tensors: dict[str, Any] = unpacking.read(path, unpacked) if unpacked else load_file(path)  # the latter is mapped into memory, not read
+def _denoiser(path: Path, family: str, name: str, config: Mapping[str, Any], dtype: torch.dtype, small: bool) -> Any:
+    packed = path.suffix.lower() == ".gguf"
+    tensors: dict[str, Any] = unpacking.read(path, dtype) if packed else load_file(path)  # the latter is mapped into memory, not read
     tensors = {name: tensors[key] for name, key in inner(tensors).items()}
     config = config_of(family, name, {name: unpacking.shape(tensor) for name, tensor in tensors.items()}, config)
-    given = unpacking.given(unpacked) if unpacked else {"torch_dtype": dtype}
     kind = getattr(diffusers, name)
+    # What is to be in 8 bits is left as it lies in the file until each matrix of it is (`quantized.quantize`).
+    given = unpacking.given(dtype) if packed else {"torch_dtype": None if small else dtype}
     with _whole(family), TemporaryDirectory() as place:  # diffusers reads a configuration from a file alone
         (Path(place) / "config.json").write_text(json.dumps({**config, "_class_name": name}))
         if name in RENAMES:
             tensors = _known(kind, config, renamed(tensors, RENAMES[name], config))
         made = kind.from_single_file(tensors, config=place, subfolder="", local_files_only=True, **given)
         _check(made)
-    if unpacked:
-        unpacking.settle(made, unpacked)
+    if packed:
+        unpacking.settle(made, dtype)
     return made
 
 

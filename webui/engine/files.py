@@ -12,7 +12,7 @@ from webui.engine import gguf
 from webui.engine.denoisers import inner
 from webui.engine.families import FAMILIES, File
 from webui.engine.gguf import any_header
-from webui.engine.tensors import FLOATS, Header, in_matrices, regular
+from webui.engine.tensors import FLOATS, Header, Tensor, in_matrices, regular
 from webui.errors import ModelError
 
 DATA = Path(__file__).parent / "data"
@@ -144,23 +144,25 @@ def _denoiser(path: Path, found: Header) -> Checkpoint | None:
             continue
         if leaves[0] and enters[1] > leaves[0]:
             raise ModelError(f"It is {name} for inpainting or editing, which needs a picture to start from.", "model")
-        count, part = sum(math.prod(shape) for shape in shapes.values()), "transformer"
         tensors = {name: found.tensors[key] for name, key in names.items()}
+        count, part = sum(math.prod(shape) for shape in shapes.values()), "transformer"
         if packed:
             if said := gguf.unread(tensors, found.metadata):
                 raise ModelError(f"It is {name}, but {said}.", "model")
-            numbers, bytes = gguf.packed(tensors)
+            matrices, bytes = gguf.packed(tensors)
             summary = gguf.described(tensors)
-            return Checkpoint(name, {part: count}, {part: numbers}, found.bytes, {}, (part,), width, {part: bytes}, summary)
-        inside = {
-            held: {key: tensor for key, tensor in found.tensors.items() if key.startswith(begins)} for held, begins in kind.held.items()
-        }
-        parameters = {part: count} | {
-            held: sum(math.prod(tensor.shape) for tensor in those.values()) for held, those in inside.items() if those
-        }
-        matrices = {part: in_matrices(tensors)} | {held: in_matrices(those) for held, those in inside.items() if those}
-        return Checkpoint(name, parameters, matrices, found.bytes, {}, tuple(parameters), width)
+            return Checkpoint(name, {part: count}, {part: matrices}, found.bytes, {}, (part,), width, {part: bytes}, summary)
+        held = {part: _beginning(found, begins) for part, begins in kind.held.items()}
+        parts = {part: tensors} | {part: inside for part, inside in held.items() if inside}
+        parameters = {part: sum(math.prod(tensor.shape) for tensor in inside.values()) for part, inside in parts.items()}
+        in_them = {part: in_matrices(inside) for part, inside in parts.items()}
+        return Checkpoint(name, parameters, in_them, found.bytes, {}, tuple(parts), width)
     return None
+
+
+def _beginning(found: Header, begins: str | tuple[str, ...]) -> dict[str, Tensor]:
+    """The tensors whose names begin so."""
+    return {key: tensor for key, tensor in found.tensors.items() if key.startswith(begins)}
 
 
 def _prediction(path: Path, found: Header) -> str | None:
@@ -182,14 +184,9 @@ def _prediction(path: Path, found: Header) -> str | None:
 
 
 def _checkpoint(path: Path, found: Header, name: str, file: File) -> Checkpoint:
-    parameters = {
-        part: sum(math.prod(tensor.shape) for key, tensor in found.tensors.items() if key.startswith(prefix))
-        for part, prefix in file.parts.items()
-    }
-    matrices = {
-        part: in_matrices({key: tensor for key, tensor in found.tensors.items() if key.startswith(prefix)})
-        for part, prefix in file.parts.items()
-    }
+    parts = {part: _beginning(found, prefix) for part, prefix in file.parts.items()}
+    parameters = {part: sum(math.prod(tensor.shape) for tensor in inside.values()) for part, inside in parts.items()}
+    matrices = {part: in_matrices(inside) for part, inside in parts.items()}
     for part, count in parameters.items():
         if not count:
             raise ModelError(f"It is {name}, but its {part} is missing. Download the whole checkpoint.", "model")

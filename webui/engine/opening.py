@@ -15,6 +15,9 @@ from webui.engine import quantized
 from webui.engine.families import FAMILIES, LENDERS, PIPELINES, family_of
 from webui.engine.safety import UNUSED, Folder, inspect
 
+SPARED = ("text_encoder_3", "tokenizer_3")
+"""The T5 of Stable Diffusion 3: many people leave it away, since it is larger than the rest."""
+
 
 def open_folder(path: Path, dtype: torch.dtype, small: Collection[str] = ()) -> Any:
     """The pipeline of a whole folder, with the parts that are named in `small` in 8 bits.
@@ -64,8 +67,8 @@ def _opened(path: Path, folder: Folder, dtype: torch.dtype, small: Collection[st
     replaced = {part: value for part, value in apart.items() if part in folder.configs[""]}
     libraries = {part: value[0] for part, value in folder.configs[""].items() if isinstance(value, list)}
     given |= quantized.loading({part: libraries[part] for part in small if part in libraries.keys() - apart.keys() - instead.keys()})
-    # What the folder says that it does without, such as the T5 of Stable Diffusion 3, must be said once more.
-    absent = [part for part, value in folder.configs[""].items() if value == [None, None] and part in signature(kind.__init__).parameters]
+    # What the folder says that it does without must be said once more.
+    absent = [part for part in SPARED if folder.configs[""].get(part) == [None, None]]
     parts = without(kind) | dict.fromkeys(absent) | apart | dict.fromkeys(replaced) | instead
     pipe = kind.from_pretrained(path, **given, **parts)
     pipe.register_modules(**replaced)
