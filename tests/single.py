@@ -43,7 +43,12 @@ def write_checkpoint(file: Path, pipe: Any, **extra: Tensor) -> Path:
 
 def renamed(unet: Any, vae: Any) -> dict[str, Tensor]:
     """The tensors of a U-Net and an autoencoder by the names that they have in a checkpoint."""
-    tensors = {f"model.diffusion_model.{_unet(key, unet.config)}": value for key, value in unet.state_dict().items()}
+    return {f"model.diffusion_model.{_unet(key, unet.config)}": value for key, value in unet.state_dict().items()} | renamed_vae(vae)
+
+
+def renamed_vae(vae: Any) -> dict[str, Tensor]:
+    """The tensors of an autoencoder by the names that they have in a checkpoint."""
+    tensors = {}
     for key, value in vae.state_dict().items():
         linear = "attentions" in key and key.endswith("weight") and value.ndim == 2
         tensors[f"first_stage_model.{_vae(key, vae.config)}"] = value[:, :, None, None] if linear else value

@@ -53,12 +53,19 @@ def listed(
     chosen = usual.find(there, None).name if any(model.usable for model in found) else ""
     for model in found:
         mark = "  default" if model.name == chosen else ""
-        typer.echo(f"{model.name}  {model.family or '-'}  {_size(model.bytes)}{mark}" + ("" if model.usable else f"\n    {model.reason}"))
+        lent = f"\n    Its other parts come from {model.lender}." if model.lender else ""
+        about = f"{model.name}  {model.family or '-'}  {_size(model.bytes)}{mark}"
+        typer.echo(about + (lent if model.usable else f"\n    {model.reason}"))
 
 
 @models.command()
 def add(
-    source: Annotated[str, typer.Argument(help="The id of a model on the Hugging Face hub, or the address of a .safetensors file.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="The id of a model on the Hugging Face hub, or the address of a .safetensors file; id#parts: what its single files lack."
+        ),
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before fetching it.")] = False,
     models: Models = None,
 ) -> None:

@@ -9,7 +9,7 @@ import torch
 from webui.engine.catalogue import Model
 from webui.engine.memory import needed
 from webui.engine.need import Need
-from webui.engine.placement import NAMES, decide
+from webui.engine.placement import decide
 from webui.errors import ModelError
 from webui.settings import Wishes
 
@@ -25,12 +25,13 @@ def weigh(model: Model, device: torch.device, room: int, host: int, wishes: Wish
         placed = decide(model, device, room, host, wishes)
     except ModelError as refused:
         return Need(fits=False, words=f"Does not fit{refused.message.removeprefix(f'The model {model.name} cannot be loaded')}")
-    ways = [NAMES[placed.dtype]]
+    ways = [placed.numbers]
     if placed.streamed:
         ways.append("with its layers fetched from main memory, which is slower")
     if placed.tiled:
         ways.append("with large pictures decoded in tiles")
-    least = needed(model, placed.dtype, device, tiled=placed.tiled, streamed=placed.streamed)
+    small = bool(placed.quantized)
+    least = needed(model, placed.dtype, device, tiled=placed.tiled, streamed=placed.streamed, quantized=small)
     return Need(fits=True, words=f"Needs about {size(least)} as {', '.join(ways)}; {size(room)} are free.")
 
 

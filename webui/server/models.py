@@ -22,12 +22,12 @@ from webui.studio import Studio
 MOST = 200
 """Entries in one answer."""
 
-KINDS = ("model", "lora", "embedding", "vae")
+KINDS = ("model", "lora", "embedding", "vae", "parts")
 """In the order in which they are listed."""
 
 FIELDS = (
-    "bytes", "family", "guidance", "kind", "licence", "name", "parameters", "reason", "sha256", "summary", "title", "training",
-    "usable", "words",
+    "bytes", "family", "fetch", "guidance", "kind", "lender", "licence", "name", "parameters", "reason", "sha256", "summary", "title",
+    "training", "usable", "words",
 )  # fmt: skip
 """What an entry says of itself."""
 

@@ -1,8 +1,8 @@
 // The Models tab: what lies in the models' folders, as cards. The studio looks and judges; this draws and passes on.
 stepwise.models = (() => {
   const { at, make, say, ask, copy, memory } = stepwise;
-  const KINDS = { "": "All", model: "Models", lora: "LoRAs", embedding: "Embeddings", vae: "VAEs" };
-  const CALLED = { model: "", lora: "LoRA", embedding: "Embedding", vae: "Autoencoder (VAE)" };
+  const KINDS = { "": "All", model: "Models", lora: "LoRAs", embedding: "Embeddings", vae: "VAEs", parts: "Parts" };
+  const CALLED = { model: "", lora: "LoRA", embedding: "Embedding", vae: "Autoencoder (VAE)", parts: "Parts" };
   const PARTS = { unet: "U-Net", vae: "VAE", denoiser: "denoiser", text_encoder_2: "second text encoder", text_encoder_3: "third text encoder", text_encoder_4: "fourth text encoder" };
   const PAGE = 60; // cards that are drawn before somebody asks for more
   let revision = null; // of the studio's list, as last heard of
@@ -35,17 +35,21 @@ stepwise.models = (() => {
     const works = usable || entry.kind !== "model";
     const what = [[CALLED[entry.kind], entry.family].filter(Boolean).join(CALLED[entry.kind] ? " for " : ""), entry.bytes ? size(entry.bytes) : ""].filter(Boolean).join(" · ");
     const use = entry.word || (entry.kind === "model" && usable) ? button("Use", "plain use", () => take(entry), entry.word ? `Put ${entry.word} into the prompt` : `Make pictures with ${title}`) : null;
+    // The owner alone may fetch something; who is here may not be known yet.
+    const fetch = entry.fetch ? button("Fetch what it needs", "plain fetch", () => stepwise.adding.offer(entry.fetch), `See what ${entry.fetch} would bring`) : null;
+    if (fetch) fetch.hidden = role !== "owner";
     const about = make("div", { className: "about" },
       make("h3", {}, make("span", { textContent: title, title: name }), entry.default ? make("span", { className: "badge", textContent: "Default", title: "Pictures are made with it wherever no model is named" }) : null),
       what ? line("kind", what) : null,
       entry.summary && works ? line("summary", entry.summary) : null,
-      works ? null : line("reason", reason),
+      works && entry.kind !== "parts" ? null : line(works ? "summary" : "reason", reason),
+      entry.lender ? line("summary", `Its other parts come from ${entry.lender}.`) : null,
       usable ? line("facts", defaults(entry)) : null,
       ...memory.lines(entry));
     const picture = entry.thumbnail ? make("img", { className: "thumb", loading: "lazy", alt: "", src: `/api/models/thumbnail?name=${encodeURIComponent(name)}` }) : null;
     const words = entry.words.length ? make("ul", { className: "words", aria: { label: `Trigger words of ${title}` } }, ...entry.words.map((word) => make("li", {}, button(word, "chip", (event) => copy(word, event.currentTarget), "Copy")))) : null;
     const rest = more(entry);
-    const foot = make("div", { className: "foot" }, rest && turner(rest, name, title), make("span", { className: "spring" }), ...(role === "owner" ? memory.acts(entry, acted) : []), use);
+    const foot = make("div", { className: "foot" }, rest && turner(rest, name, title), make("span", { className: "spring" }), fetch, ...(role === "owner" ? memory.acts(entry, acted) : []), use);
     return make("li", { className: works ? "card" : "card broken", data: { name } }, make("article", { aria: { label: title } }, make("div", { className: "top" }, picture, about), words, rest, foot.children.length > 1 ? foot : null));
   }
 
@@ -110,6 +114,7 @@ stepwise.models = (() => {
     const acts = at("#models .acts");
     role = document.documentElement.dataset.role || role || (await ask("/api/me")).value?.role;
     acts.hidden = role !== "owner";
+    document.querySelectorAll("#models .fetch").forEach((one) => { one.hidden = acts.hidden; });
     if (acts.hidden || acts.dataset.whole) return;
     acts.dataset.whole = "yes";
     added.forEach(([build, arrive]) => { build(at("#models .bar"), acts); arrive(); });
