@@ -278,3 +278,26 @@ def test_stable_diffusion_3_5_is_measured_too(tmp_path: Path) -> None:
     write_denoiser(tmp_path / "models" / "file.safetensors", pipe.transformer)
     ours, theirs = drawn(tmp_path / "models", tmp_path / "mixed", scan([tmp_path / "models"])["file.safetensors"])
     assert (ours - theirs).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (0, 0), (1, 1), (2, 0, 5), (1 << 40, 0)])
+def test_the_right_names_with_wrong_shapes_are_a_sentence(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    for number, family in enumerate(DENOISERS):
+        kind = FAMILIES[family].denoiser
+        assert kind is not None
+        keys = (*kind.keys, *filter(None, kind.channels), f"double_blocks.{'9' * 5000}.img_mod.lin.weight")
+        save_file({key: torch.zeros(shape) for key in keys}, tmp_path / f"{number} base.safetensors")
+    folder_of(tmp_path, "FLUX.1")
+    engine = Engine([tmp_path], "cpu")
+    for name, found in scan([tmp_path]).items():
+        assert found.usable or found.reason.endswith("."), name
+        if found.usable and found.holds:
+            with pytest.raises(ModelError, match="cannot be loaded"):
+                engine._loader.get(found)
+
+
+def test_where_a_folder_lies_is_told_to_nobody(tmp_path: Path) -> None:
+    write_denoiser(tmp_path / "a.safetensors", flux())
+    folder_of(tmp_path, "FLUX.1")
+    found = scan([tmp_path])["a.safetensors"]
+    assert found.around == tmp_path / "folder" and "around" not in found.model_dump()

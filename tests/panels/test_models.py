@@ -182,7 +182,7 @@ def test_what_a_file_lacks_is_fetched_from_its_card(models: Page, hub: Hub, sett
     hub.repository("black-forest-labs/FLUX.1-schnell", PARTS)
     write_denoiser(settings.models / "flux dev.safetensors", FluxTransformer2DModel(**FLUX, guidance_embeds=True))
     card = models.get_by_role("article", name="flux dev")
-    expect(card).to_contain_text("about 9.9 GB, from black-forest-labs/FLUX.1-schnell (licence Apache-2.0)")
+    expect(card).to_contain_text("about 9.9 GB, from black-forest-labs/FLUX.1-schnell (licence Apache-2.0, after you have agreed")
     card.get_by_role("button", name="Fetch what it needs").click()
     offer = models.locator("#models-add .offer")
     expect(offer).to_contain_text("black-forest-labs/FLUX.1-schnell, without its denoiser")

@@ -139,10 +139,10 @@ def _denoiser(path: Path, found: Header) -> Checkpoint | None:
             raise ModelError(f"It is {name}, but its weights are of a type that this version does not compute with. {PLAIN}", "model")
         try:
             width = int(kind.config[kind.text](shapes, {}))
-            enters, leaves = (shapes[key] for key in kind.channels) if kind.channels[0] else ((0, 0), (0, 0))
+            enters, leaves = (shapes[kind.channels[0]][1], shapes[kind.channels[1]][0]) if kind.channels[0] else (0, 0)
         except (KeyError, IndexError):
             continue
-        if leaves[0] and enters[1] > leaves[0]:
+        if enters > leaves:
             raise ModelError(f"It is {name} for inpainting or editing, which needs a picture to start from.", "model")
         tensors = {name: found.tensors[key] for name, key in names.items()}
         count, part = sum(math.prod(shape) for shape in shapes.values()), "transformer"

@@ -1,7 +1,7 @@
 """Where the parts can be had that a family's single files do not hold. A literal list: nothing is asked of anybody to show it.
 
-Sizes are those of the files that are fetched: two bytes a number, from what is published of each part. What the hub says at the moment,
-licence and size included, is shown again before anything is fetched (`webui/downloads`).
+Sizes are those of the files that are fetched: as the hub listed them, or else two bytes for each number that is published of a part. What
+it says at the moment, licence and size included, is shown again before anything is fetched (`webui/downloads`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Source(NamedTuple):
         return f"{self.gigabytes:.1f} GB"
 
 
-FLUX1 = Source("black-forest-labs/FLUX.1-schnell", "text encoders (CLIP L, T5 XXL) with their tokenizers and VAE", 9.9, "Apache-2.0")
+FLUX1 = Source(
+    "black-forest-labs/FLUX.1-schnell", "text encoders (CLIP L, T5 XXL) with their tokenizers and VAE", 9.9, "Apache-2.0", gated=True
+)
 KLEIN = (
     Source("black-forest-labs/FLUX.2-klein-4B", "text encoder (Qwen3 4B) with its tokenizer and VAE", 8.2, "Apache-2.0", width=7680),
     Source(
@@ -68,11 +70,11 @@ SOURCES: Mapping[str, tuple[Source, ...]] = {
     "Chroma": (Source("lodestones/Chroma1-HD", "text encoder (T5 XXL) with its tokenizer and VAE", 9.7, "Apache-2.0"),),
     "Sana": (
         Source(
-            "Efficient-Large-Model/Sana_1600M_1024px_BF16_diffusers", "text encoder (Gemma 2 2B) with its tokenizer and VAE", 5.9,
+            "Efficient-Large-Model/Sana_1600M_1024px_BF16_diffusers", "text encoder (Gemma 2 2B) with its tokenizer and VAE", 6.5,
             "NVIDIA's own, and Gemma's terms",
         ),
     ),
-    "Lumina 2": (Source("Alpha-VLLM/Lumina-Image-2.0", "text encoder (Gemma 2 2B) with its tokenizer and VAE", 5.4, "Apache-2.0"),),
+    "Lumina 2": (Source("Alpha-VLLM/Lumina-Image-2.0", "text encoder (Gemma 2 2B) with its tokenizer and VAE", 10.8, "Apache-2.0"),),
     "AuraFlow": (Source("fal/AuraFlow-v0.3", "text encoder (Pile-T5 XL) with its tokenizer and VAE", 2.6, "Apache-2.0"),),
     "HiDream": (
         Source(
