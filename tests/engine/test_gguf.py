@@ -189,6 +189,17 @@ def test_other_files_are_called_what_they_are(home: Path, tmp_path: Path) -> Non
     assert "its tensors were reshaped" in listed(tmp_path / "reshaped.gguf").reason
 
 
+def test_a_header_of_words_is_read_to_its_limit_only(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = library.GGUFWriter(tmp_path / "words.gguf", "llama")
+    writer.add_array("tokenizer.ggml.tokens", ["word"] * 1000)
+    writer.add_array("tokenizer.ggml.scores", [1.5] * 1000)
+    writer.add_tensor("blk.0.attn_q.weight", np.zeros((4, 32), np.float32))
+    finish(writer)
+    assert listed(tmp_path / "words.gguf").reason == "It is a text encoder, which is a part of a model."
+    monkeypatch.setattr(gguf, "HEADER_LIMIT", 4096)
+    assert "its header is longer than any model's" in listed(tmp_path / "words.gguf").reason
+
+
 def test_a_packing_that_is_not_read_says_which_to_take(home: Path, tmp_path: Path) -> None:
     data = (home / "Q8_0.gguf").read_bytes()
     name = b"double_blocks.0.img_mlp.0.weight"

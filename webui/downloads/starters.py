@@ -27,7 +27,10 @@ STARTERS: tuple[Starter, ...] = (
         "1024 x 1024. Finer, with many LoRAs too.",
     ),
     Starter("Tongyi-MAI/Z-Image-Turbo", "Z-Image Turbo", 26, "Apache-2.0", "1024 x 1024 in nine steps; writes English and Chinese."),
-    Starter("black-forest-labs/FLUX.1-schnell", "FLUX.1 schnell", 42, "Apache-2.0", "1024 x 1024 in four steps; follows long prompts."),
+    Starter(
+        "black-forest-labs/FLUX.1-schnell", "FLUX.1 schnell", 42, "Apache-2.0",
+        "1024 x 1024 in four steps; follows long prompts. Its makers ask for an account that has agreed to their terms.",
+    ),
     Starter("Qwen/Qwen-Image", "Qwen-Image", 72, "Apache-2.0", "1024 x 1024 and more; the best at writing in pictures."),
 )  # fmt: skip
 """From the least memory to the most."""

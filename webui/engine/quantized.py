@@ -35,7 +35,7 @@ def loading(parts: Mapping[str, str]) -> dict[str, Any]:
     given = {part: configuration(library) for part, library in parts.items()}
     if not given:
         return {}
-    from diffusers.quantizers import PipelineQuantizationConfig
+    from diffusers.quantizers.pipe_quant_config import PipelineQuantizationConfig
 
     return {"quantization_config": PipelineQuantizationConfig(quant_mapping=given)}
 
