@@ -73,7 +73,7 @@ def relist(control: Component, answer: Callable[..., Any], inputs: list[Componen
     None of the lists can be opened until the answer is there: Gradio's page fails where an open list gets fewer choices.
     """
     ids = json.dumps([output.elem_id for output in outputs if isinstance(output, gr.Dropdown)])
-    hold = f"(...values) => {{ stepwise.hold({ids}); return values; }}"
+    hold = f"(...values) => {{ stepwise.hold({json.dumps(control.elem_id)}, {ids}); return values; }}"
     # As the browser sends them: Gradio checks a choice against lists that it forgets when the studio is started again.
     told = control.input(answer, inputs, outputs, js=hold, **AT_ONCE)  # type: ignore[attr-defined]
     told.then(None, None, None, js=f"() => stepwise.release({ids})", **QUIET)

@@ -69,9 +69,18 @@ window.stepwise = (() => {
 
   const recipe = (request) => [`seed ${request.seed}`, `${request.steps} steps`, request.sampler, request.schedule, `guidance ${request.guidance}`, `${request.width} × ${request.height}`].join(" · ");
 
-  // Controls that cannot be used until what they offer has come.
+  // Controls that cannot be used until what they offer has come. Gradio tells of a list that was only looked at as if it had been set.
   const blocks = (ids) => ids.map((id) => document.getElementById(id)).filter(Boolean);
-  const hold = (ids) => blocks(ids).forEach((block) => { block.inert = true; });
+  const face = (block) => [...block.querySelectorAll("input, .token")].map((part) => part.value ?? part.textContent).join();
+  let entered = {};
+  document.addEventListener("focusin", ({ target }) => {
+    const block = target.closest(".block");
+    entered = block ? { id: block.id, face: face(block) } : {};
+  });
+  function hold(source, ids) {
+    const looked = entered.id === source && entered.face === face(document.getElementById(source));
+    if (!looked) blocks(ids).forEach((block) => { block.inert = true; });
+  }
   const release = (ids) => blocks(ids).forEach((block) => { block.inert = false; });
 
   return { at, make, say, painter, show, ask, copy, copier, recipe, hold, release };
