@@ -403,9 +403,7 @@ def resolve(request: Request, models: Mapping[str, Model], words: Words) -> Reso
         StorageError: it asks for styles, and their file cannot be used.
     """
     model = find(models, request.model)
-    resolved = words.drawn(request.resolve(model.defaults, model.name))
-    judge(resolved, model, models)
-    return resolved
+    return judge(words.drawn(request.resolve(model.defaults, model.name)), model, models)
 
 
 def ledger_of(settings: Settings) -> Path:

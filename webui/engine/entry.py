@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from webui.engine.cards import licence_of, read_json, told
 from webui.engine.catalogue import Model
-from webui.engine.extras import Extra, extra
+from webui.engine.extras import Extra, extra, latents_of
 from webui.engine.families import PIPELINES, defaults_of, family_of, suits
 from webui.engine.files import recognised
-from webui.engine.safety import AUTOENCODERS, inspect, weights
+from webui.engine.safety import AUTOENCODERS, inspect, inspect_autoencoder
 from webui.engine.tensors import PICKLE, PICKLES, Header, header, regular
 from webui.errors import ModelError, UserError
 from webui.request import Request
@@ -28,7 +28,7 @@ UNUTTERABLE = frozenset("<>:")
 
 PURPOSES = {
     "lora": "It is a LoRA, which changes a model and is none itself. Use it in a prompt: <lora:{stem}:0.8>.",
-    "vae": "It is an autoencoder (VAE), which is a part of a model: each model brings its own.",
+    "vae": "It is an autoencoder (VAE), which is a part of a model. Choose it under VAE, with a model that it fits.",
     "embedding": "It is a textual-inversion embedding, which is a word for a model: write {stem} into a prompt.",
 }
 """Kind -> what is said where somebody takes it for a model."""
@@ -75,7 +75,7 @@ def _file(name: str, place: Place) -> Model:
     checkpoint = recognised(place.path, found)
     known = {
         "name": name, "path": place.path, "family": checkpoint.family, "bytes": checkpoint.bytes, "parameters": checkpoint.parameters,
-        "defaults": defaults_of(checkpoint.family, name, {}), "thumbnail": place.thumbnail,
+        "latents": checkpoint.latents, "defaults": defaults_of(checkpoint.family, name, {}), "thumbnail": place.thumbnail,
     }  # fmt: skip
     return Model(**({"title": place.path.stem} | _told(place, found) | known))
 
@@ -86,9 +86,17 @@ def _extra(name: str, place: Place, other: Extra, found: Header) -> Model:
         raise ModelError("Rename it: its name goes into prompts, where <, > and : mean something else.", "model")
     known = {
         "name": name, "path": place.path, "kind": other.kind, "family": other.family, "bytes": found.bytes, "parameters": other.parameters,
-        "reason": PURPOSES[other.kind].format(stem=stem), "thumbnail": place.thumbnail,
+        "latents": other.latents, "reason": PURPOSES[other.kind].format(stem=stem), "thumbnail": place.thumbnail,
     }  # fmt: skip
     return Model(**({"title": stem, "summary": other.summary} | _told(place, found) | known))
+
+
+def _autoencoder(name: str, place: Place) -> Model:
+    part = inspect_autoencoder(place.path)
+    found = part.headers[0]._replace(bytes=sum(one.bytes for one in part.headers))
+    other = extra(found) or Extra("vae", "", {})
+    counted = {"vae": sum(one.parameters for one in part.headers)}
+    return _extra(name, place, other._replace(parameters=counted, latents=latents_of(part.config)), found)
 
 
 def _told(place: Place, found: Header) -> dict[str, Any]:
@@ -99,15 +107,14 @@ def _told(place: Place, found: Header) -> dict[str, Any]:
 def _folder(name: str, place: Place) -> Model:
     path = place.path
     if not (path / "model_index.json").exists() and read_json(path / "config.json").get("_class_name") in AUTOENCODERS:
-        file = header(weights(path)[0][0])
-        other = extra(file) or Extra("vae", "", {"vae": file.parameters})
-        return _extra(name, place, other, file)
+        return _autoencoder(name, place)
     found = inspect(path, PIPELINES)
     family = family_of(found.pipeline, found.configs)
     defaults = defaults_of(family, name, found.configs)
     known = {
         "name": name, "path": path, "family": family, "bytes": found.bytes,
-        "parameters": found.parameters, "reason": "", "kind": "model", "thumbnail": place.thumbnail,
+        "parameters": found.parameters, "latents": latents_of(found.configs.get("vae", {})),
+        "reason": "", "kind": "model", "thumbnail": place.thumbnail,
     }  # fmt: skip
     card = {field: value for field, value in read_json(path / "card.json").items() if field not in ("words", "stamp", "sha256", "body")}
     plain = {"title": path.name, "licence": licence_of(path / "README.md")}

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from webui.engine.catalogue import Latents
+from webui.engine.extras import SINGLE
 from webui.engine.families import FAMILIES, File
 from webui.engine.tensors import FLOATS, Header, header, regular
 from webui.errors import ModelError
@@ -46,6 +48,7 @@ class Checkpoint(NamedTuple):
     family: str
     parameters: Mapping[str, int]
     bytes: int
+    latents: Latents
     scheduler: Mapping[str, Any]
     """What the file says of its noise schedule, above the family's configuration."""
 
@@ -115,8 +118,13 @@ def _checkpoint(path: Path, found: Header, name: str, file: File) -> Checkpoint:
     scheduler: dict[str, Any] = {} if (said := _prediction(path, found)) is None else {"prediction_type": said}
     if "ztsnr" in found.tensors:
         scheduler |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    return Checkpoint(name, parameters, found.bytes, scheduler)
+    decoder = found.tensors.get(DECODER)
+    latents = Latents(SINGLE, decoder.shape[1] if decoder is not None and len(decoder.shape) == 4 else 0, file.scale)
+    return Checkpoint(name, parameters, found.bytes, latents, scheduler)
 
+
+DECODER = "first_stage_model.decoder.conv_in.weight"
+"""The decoder's first layer: its second dimension is the channels of the latents."""
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"
 """The U-Net's first layer: its second dimension is the channels that it takes."""

@@ -18,6 +18,7 @@ import transformers
 from webui.engine import memory, placement
 from webui.engine.adapters import Active, Adapters
 from webui.engine.catalogue import Model
+from webui.engine.decoding import Decoders, Decoding
 from webui.engine.families import FAMILIES, PIPELINES
 from webui.engine.placement import IN_LAYERS, Placement
 from webui.engine.preview import Preview
@@ -65,6 +66,7 @@ class Loaded:
         self.adapters = Adapters(self.pipe)
         self._prompts: OrderedDict[Any, Prompts] = OrderedDict()
         self.preview = Preview(model.path, self.pipe.vae)
+        self.decoders = Decoders(self.pipe, self.preview, placed, device)
 
     @property
     def denoiser(self) -> Any:
@@ -146,6 +148,16 @@ class Loader:
         self._kept.move_to_end(model.name)
         return self._kept[model.name]
 
+    @contextmanager
+    def decoding(self, loaded: Loaded, vae: Model | None) -> Iterator[Decoding]:
+        """Keep an autoencoder in memory beside a model that is there; `None` is the model's own.
+
+        Raises:
+            ModelError: it cannot be loaded; the sentence says why.
+        """
+        with loaded.decoders.using(vae, partial(self._make_room, vae)) as decoding:
+            yield decoding
+
     def relieve(self, denoiser: Any) -> bool:
         """Memory has run out under this denoiser: fetch its layers one by one from now on. Whether that is something new."""
         for loaded in self._kept.values():
@@ -156,26 +168,44 @@ class Loader:
                 return True
         return False
 
+    def _make_room(self, vae: Model | None, count: int) -> None:
+        """Let go of what nobody uses until so many bytes are free: other autoencoders first, then models, least recently used first."""
+        while (left := memory.free(self._device)) < count:
+            if not self._drop_decoder() and not self._drop_model():
+                raise ModelError(
+                    f"There is no room for the VAE {vae.name if vae else ''}: it needs about {count / 1e9:.1f} GB, and {left / 1e9:.1f} GB "
+                    "are free. Choose Automatic, or close other programs.",
+                    "vae",
+                )
+
+    def _drop_decoder(self) -> bool:
+        return any(loaded.decoders.drop() for loaded in self._kept.values())
+
+    def _drop_model(self) -> bool:
+        for name in [name for name in self._kept if not self._users[name]][:1]:
+            del self._kept[name]
+            memory.release()
+            return True
+        return False
+
     def _room_for(self, model: Model) -> Placement:
         """Let models go that nobody uses, least recently used first, until this one fits; how it is to lie there."""
         while True:
-            idle = next((name for name in self._kept if not self._users[name]), None)
+            idle = any(not self._users[name] for name in self._kept)
             chosen, refused = None, None
             try:
                 room, host = memory.free(self._device), memory.free(torch.device("cpu"))
                 chosen = placement.decide(model, self._device, room, host, self._wishes)
             except ModelError as error:
                 refused = error
-            if len(self._kept) < KEPT and chosen is not None and (idle is None or chosen.best):
+            if len(self._kept) < KEPT and chosen is not None and (not idle or chosen.best):
                 return chosen
-            if idle is not None:
-                del self._kept[idle]
-                memory.release()
-            elif self._kept:
+            if (len(self._kept) < KEPT and self._drop_decoder()) or self._drop_model():
+                continue
+            if self._kept:
                 raise Busy(FULL)
-            else:
-                assert refused is not None
-                raise refused
+            assert refused is not None
+            raise refused
 
 
 def _open(model: Model, dtype: torch.dtype) -> Any:

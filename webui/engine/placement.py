@@ -106,7 +106,7 @@ def tile(vae: Any) -> None:
     vae.enable_tiling()
     if hasattr(vae, "tile_sample_min_size"):  # others have smaller ones anyway
         vae.tile_sample_min_size = min(vae.tile_sample_min_size, TILE)
-        vae.tile_latent_min_size = vae.tile_sample_min_size // _scale(vae)
+        vae.tile_latent_min_size = vae.tile_sample_min_size // scale(vae)
 
 
 def decode(vae: Any, latents: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
 
 def _whole(vae: Any, latents: Tensor) -> int:
     """Bytes that decoding these takes."""
-    height, width = (side * _scale(vae) for side in latents.shape[-2:])
+    height, width = (side * scale(vae) for side in latents.shape[-2:])
     return decoding(width, height, latents.element_size())
 
 
@@ -146,8 +146,8 @@ def _tiled(vae: Any) -> Iterator[None]:
         vae.disable_tiling()
 
 
-def _scale(vae: Any) -> int:
-    """Pixels per latent, along one side."""
+def scale(vae: Any) -> int:
+    """Pixels that an autoencoder makes of each latent, along one side."""
     return int(getattr(vae, "spatial_compression_ratio", None) or 2 ** (len(vae.config.block_out_channels) - 1))
 
 

@@ -29,7 +29,7 @@ def models(studio: Studio) -> APIRouter:
     @routes.get("")
     def offered() -> dict[str, Any]:
         """The models, with what each proposes."""
-        return {"models": [model.model_dump(exclude={"path", "stamp"}) for model in studio.models().values()]}
+        return {"models": [model.model_dump(exclude={"path", "stamp", "latents"}) for model in studio.models().values()]}
 
     @routes.get("/list")
     def listed(search: str = "", kind: str = "", start: int = 0, count: int = 60) -> dict[str, Any]:
