@@ -136,9 +136,12 @@ def test_a_preview_shows_what_the_vae_will_make(
     assert np.abs(other[-1] - own[-1]).mean() > 1
     fine = Engine([home], "cpu", "fine")
     (log,) = events_of(fine, asked(models["m"], vae=FILES[0]))
-    with torch.no_grad():
-        last = decode(changed(home / "m", 1), seen[-1])[0].clamp(0, 1).permute(1, 2, 0).numpy() * 255
-    assert np.abs(previews(log)[-1] - last).mean() < 6, "as JPEG keeps it"
+    far = []
+    for seed in (1, 2):
+        with torch.no_grad():
+            decoded = decode(changed(home / "m", seed), seen[-1])[0].clamp(0, 1).permute(1, 2, 0).numpy() * 255
+        far.append(np.abs(previews(log)[-1] - decoded).mean())
+    assert far[0] < far[1] / 2, "as far as JPEG keeps it"
 
 
 def test_a_single_file_models_own_configuration_reads_the_vaes_file(models: dict[str, Model]) -> None:
