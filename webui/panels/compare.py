@@ -78,9 +78,9 @@ def compare(studio: Studio) -> None:
                 size(offered, PREFIX),
                 sampling(offered, PREFIX),
                 seed(PREFIX),
-                model(models, usual.name, PREFIX),
-                vae(offered, PREFIX),
             ]
+            with gr.Row(elem_classes="pair"):
+                parts += [model(models, usual.name, PREFIX), vae(offered, PREFIX)]
     controls = {name: control for part in parts for name, control in part.components.items()}
     controls |= {name: control for one in axes for name, control in one.components.items()}
     _press(studio, parts, axes, controls, generate)

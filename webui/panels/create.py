@@ -47,7 +47,7 @@ def create(studio: Studio) -> None:
             words = prompt(usual.ideas[0] if usual.ideas else "")
             gr.HTML(f'<div class="under"><div id="tokens" class="tokens"></div>{EDIT}</div>', padding=False)
             chosen_styles = styling(studio)
-            keeper(studio, chosen_styles.components["styles"])
+            keeper()
             loras()
             with gr.Row(elem_classes="actions"):
                 generate = gr.Button("Generate", variant="primary", elem_id="generate")
@@ -61,16 +61,9 @@ def create(studio: Studio) -> None:
         with gr.Column(elem_classes="settings"):
             without = negative(there=offered.negative)
             shapes = _shapes()
-            parts = [
-                words,
-                chosen_styles,
-                without,
-                size(offered),
-                sampling(offered),
-                seed(),
-                model(studio.models(), usual.name),
-                vae(offered),
-            ]
+            parts = [words, chosen_styles, without, size(offered), sampling(offered), seed()]
+            with gr.Row(elem_classes="pair"):
+                parts += [model(studio.models(), usual.name), vae(offered)]
             count = gr.Slider(1, follow.COUNT_LIMIT, 1, step=1, label="Pictures", elem_id="count", interactive=True, buttons=[])
             copy = link_button()
     controls = {name: control for part in parts for name, control in part.components.items()} | {"count": count}
