@@ -82,7 +82,12 @@ def test_a_map_is_fitted_where_none_is_shipped(tmp_path: Path) -> None:
 def test_a_map_is_fitted_once_and_only_when_somebody_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[Tensor] = []
     vae = Decoder()
-    monkeypatch.setattr(vae, "decode", lambda latents, return_dict: decoded.append(latents) or Decoder.decode(vae, latents, return_dict))
+
+    def decode(latents: Tensor, return_dict: bool) -> tuple[Tensor]:
+        decoded.append(latents)
+        return Decoder.decode(vae, latents, return_dict)
+
+    monkeypatch.setattr(vae, "decode", decode)
     preview = Preview(tmp_path, vae)
     assert not decoded, "whoever wants no preview waits for no map"
     first = preview.fast(latents())

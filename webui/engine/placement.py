@@ -117,7 +117,7 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
     """
     if latents.device.type == "cpu" and latents.ndim == 4 and isinstance(vae, torch.nn.Module):  # not for films
         # Decoding is 1.7 times as fast. Not when the model is loaded: turning the weights over takes a tenth as long as that, once.
-        vae.to(memory_format=torch.channels_last)
+        vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     can = hasattr(vae, "use_tiling") and not vae.use_tiling
     if not can or _whole(vae, latents) <= free(latents.device):
         try:
