@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from webui.events import Cancelled, Event, Failed, Rendered, Started, Step
+from webui.events import Cancelled, Event, Failed, Rendered, Started, Step, Waiting
 from webui.people import Person
 from webui.request import Resolved
 from webui.workers.worker import Down, Holds, Report, Told, Up
@@ -93,7 +93,8 @@ def give_vae(folder: Path) -> None:
 
 
 class FakeWorker:
-    """One thread per job. `pace` seconds pass between steps; a prompt with "fail" fails, one with "die" takes the engine down."""
+    """One thread per job. `pace` seconds pass between steps; a prompt with "fail" fails, one with "die" takes the engine down, one with
+    "compile" waits between its start and its first step."""
 
     def __init__(self, pace: float = 0.02, *, slots: int = 8, models: int = 2, ready: bool = True) -> None:
         self.pace = pace
@@ -143,6 +144,10 @@ class FakeWorker:
 
     def _run(self, job: str, request: Resolved, cancelled: threading.Event) -> None:
         self._say(job, Started(steps=request.steps))
+        if "compile" in request.prompt:
+            self._say(job, Waiting(reason="Compiling the model, once."))
+            if cancelled.wait(20 * self.pace):
+                return
         for i in range(1, request.steps + 1):
             if cancelled.wait(self.pace):
                 return

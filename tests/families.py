@@ -58,7 +58,8 @@ def open_plainly(folder: Path) -> Any:
         pipe = diffusers.Flux2Pipeline.from_pretrained(folder, tokenizer=None)
         pipe.register_modules(tokenizer=transformers.AutoTokenizer.from_pretrained(folder / "tokenizer"))
         return pipe
-    return diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    absent = {part: None for part in ("text_encoder_3", "tokenizer_3") if index.get(part) == [None, None]}
+    return diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True, **absent)
 
 
 def _shaken(module: torch.nn.Module) -> None:
@@ -173,10 +174,10 @@ def _xl(first: int = WIDTH, second: int = WIDTH, **changes: Any) -> Any:
     )
 
 
-def _sd3() -> Any:
-    (words, encoder), (words_2, encoder_2), (words_3, encoder_3) = _clip(True), _clip(True), _t5()
+def _sd3(first: int = WIDTH) -> Any:
+    (words, encoder), (words_2, encoder_2), (words_3, encoder_3) = _clip(True, first), _clip(True), _t5()
     transformer = diffusers.SD3Transformer2DModel(
-        sample_size=8, num_layers=1, joint_attention_dim=2 * WIDTH, caption_projection_dim=16, pooled_projection_dim=2 * WIDTH,
+        sample_size=8, num_layers=1, joint_attention_dim=2 * WIDTH, caption_projection_dim=16, pooled_projection_dim=first + WIDTH,
         pos_embed_max_size=32, **HEADS,
     )  # fmt: skip
     encoder_3 = transformers.T5EncoderModel(transformers.T5Config(**encoder_3.config.to_dict() | {"d_model": 2 * WIDTH}))
@@ -440,4 +441,6 @@ WIDE: Mapping[str, Callable[[], Any]] = {
     "Stable Diffusion 1.x": lambda: _stable_diffusion(768),
     "Stable Diffusion 2.x": lambda: _stable_diffusion(1024),
     "Stable Diffusion XL": lambda: _xl(1000, 1048, layers_per_block=2),
+    # In one file, the encoders are told by their widths.
+    "Stable Diffusion 3": lambda: _sd3(8),
 }

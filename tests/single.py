@@ -43,18 +43,19 @@ def write_checkpoint(file: Path, pipe: Any, **extra: Tensor) -> Path:
 
 def renamed(unet: Any, vae: Any) -> dict[str, Tensor]:
     """The tensors of a U-Net and an autoencoder by the names that they have in a checkpoint."""
-    tensors = {f"model.diffusion_model.{_unet(key, unet.config)}": value for key, value in unet.state_dict().items()}
-    return tensors | {f"first_stage_model.{key}": value for key, value in _autoencoder(vae).items()}
+    return {f"model.diffusion_model.{_unet(key, unet.config)}": value for key, value in unet.state_dict().items()} | renamed_vae(vae)
 
 
 def write_vae(file: Path, vae: Any) -> Path:
     """An autoencoder in a file of its own, as most are shared."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.contiguous().clone() for key, value in _autoencoder(vae).items()}, file)
+    state = {key.removeprefix("first_stage_model."): value for key, value in renamed_vae(vae).items()}
+    save_file({key: value.contiguous().clone() for key, value in state.items()}, file)
     return file
 
 
-def _autoencoder(vae: Any) -> dict[str, Tensor]:
+def renamed_vae(vae: Any) -> dict[str, Tensor]:
+    """The tensors of an autoencoder by the names that they have in a checkpoint."""
     tensors = {}
     for key, value in vae.state_dict().items():
         linear = "attentions" in key and key.endswith("weight") and value.ndim == 2

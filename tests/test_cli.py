@@ -60,6 +60,8 @@ def test_help_needs_neither_torch_nor_gradio() -> None:
         (["--dtype", "float8"], "--dtype cannot be 'float8'. Type of the models' numbers: auto (what fits), float32 or bfloat16"),
         (["--offload", "disk"], "--offload cannot be 'disk'. Layers in main memory until they are needed"),
         (["--tiling", "yes"], "--tiling cannot be 'yes'. Decode pictures in tiles"),
+        (["--compile", "--quantize", "int4"], "--quantize cannot be 'int4'."),
+        (["--quantize", "int3"], "--quantize cannot be 'int3'. Weights of large models: none (as they are) or int8"),
         (["-o", "picture.jpg"], ".png"),
         (["-o", "missing/picture.png"], "no folder"),
         (["--nonsense"], "--nonsense"),

@@ -58,6 +58,13 @@ class Rendered(_Event):
     """Since `Started`."""
     dtype: str = ""
     """Type of the numbers that it was computed in, such as float32: another one gives a slightly different picture."""
+    lender: str = ""
+    """The folder that the parts of its model came from which the model's file does not hold."""
+
+    @property
+    def how(self) -> dict[str, str]:
+        """How it was made beyond its request, for its recipe."""
+        return {name: value for name, value in (("dtype", self.dtype), ("lender", self.lender)) if value}
 
 
 class Finished(_Event):

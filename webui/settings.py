@@ -12,6 +12,7 @@ Previews = Literal["fast", "fine", "off"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 Offload = Literal["auto", "none", "group"]
 Tiling = Literal["auto", "on", "off"]
+Quantize = Literal["none", "int8"]
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -30,6 +31,8 @@ class Wishes(BaseModel):
     dtype: Dtype = "auto"
     offload: Offload = "auto"
     tiling: Tiling = "auto"
+    quantize: Quantize = "none"
+    compile: bool = False
 
 
 class Settings(BaseSettings):
@@ -48,6 +51,10 @@ class Settings(BaseSettings):
         "auto", description="Layers in main memory until they are needed, on CUDA: auto (if need be), none or group (slower, least memory)."
     )
     tiling: Tiling = Field("auto", description="Decode pictures in tiles of 512 pixels: auto (if need be), on (less memory) or off.")
+    quantize: Quantize = Field(
+        "none", description="Weights of large models: none (as they are) or int8 (about a quarter of float32, half of bfloat16; slower)."
+    )
+    compile: bool = Field(False, description="Compile the models' blocks, on CUDA: a minute at the first step, faster ones afterwards.")
     lan: bool = Field(False, description="Share the studio on the local network, through a link with a secret.")
     lan_address: str | None = Field(None, description="Address to share at; by default this machine's on the local network.")
     password: SecretStr | None = Field(None, description="Password that guests give after opening the link; it is kept as a hash.")
@@ -60,4 +67,4 @@ class Settings(BaseSettings):
     @property
     def wishes(self) -> Wishes:
         """How models are to lie in memory."""
-        return Wishes(dtype=self.dtype, offload=self.offload, tiling=self.tiling)
+        return Wishes(**{name: getattr(self, name) for name in Wishes.model_fields})

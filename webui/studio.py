@@ -302,7 +302,7 @@ class Studio:
         """
         job = self.job(id, by)
         if (kept := self._keeper.held(id)) is not None:
-            return encoded(kept.rgb, kept.width, kept.height, job.request, kept.seconds, datetime.now().astimezone(), kept.dtype)
+            return encoded(kept.rgb, kept.width, kept.height, job.request, kept.seconds, datetime.now().astimezone(), kept.how)
         if isinstance(job.last, Finished):
             return self._store.path(job.last.picture).read_bytes()
         raise NotFound("This job has no picture yet.")
@@ -378,7 +378,7 @@ class Studio:
     def _save(self, job: Job, picture: Rendered) -> str:
         now = datetime.now().astimezone()
         size = picture.width, picture.height
-        return self._store.save(job.request, picture.rgb, *size, job.frames, picture.seconds, now, job.id, picture.dtype)
+        return self._store.save(job.request, picture.rgb, *size, job.frames, picture.seconds, now, job.id, picture.how)
 
     def _finish(self, job: Job, event: Event) -> None:
         """Journal first, then the log: whoever reads "finished" can rely on it."""

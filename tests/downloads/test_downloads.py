@@ -133,6 +133,21 @@ def test_of_a_folder_only_what_is_needed_is_fetched(hub: Hub, place: Place) -> N
     assert place.downloads.lacking(place.downloads.look("ann/small")) == "There is a model small already. Remove or rename it first."
 
 
+def test_of_parts_the_denoiser_is_left_where_it_is(hub: Hub, place: Place) -> None:
+    hub.repository("ann/large", folder(fp16=False, pieces=True))
+    hub.repository("ann/ink", {"ink.safetensors": weights()})
+    for source in ("ann/large#parts", f"{hub.address}/ann/large#parts", "ann/large@main#parts"):
+        offer = place.downloads.look(source)
+        assert (offer.title, offer.name) == ("ann/large, without its denoiser", "large parts")
+        assert {file.path for file in offer.files if "unet" in file.path or "vae" in file.path} == {
+            "unet/config.json",
+            "vae/config.json",
+            "vae/diffusion_pytorch_model.safetensors",
+        }
+    with pytest.raises(DownloadError, match="no model in parts"):
+        place.downloads.look("ann/ink#parts")
+
+
 def test_what_broke_off_is_gone_on_with_by_itself(hub: Hub, place: Place) -> None:
     data = weights(200_000)
     hub.repository("ann/ink", {"ink.safetensors": data})

@@ -21,7 +21,7 @@ from tests.families import OTHERS, PIPES, open_plainly, write_family
 from webui.engine import schedulers
 from webui.engine.catalogue import Model
 from webui.engine.engine import Engine
-from webui.engine.families import FAMILIES, PIPELINES, VARIANTS, defaults_of, suits
+from webui.engine.families import FAMILIES, PIPELINES, VARIANTS, Family, defaults_of, suits
 from webui.engine.loading import Loaded
 from webui.engine.preview import decode
 from webui.engine.shelf import scan
@@ -265,9 +265,15 @@ def test_more_pixels_than_a_model_makes_are_refused(tmp_path: Path) -> None:
     assert refused.value.field == "width"
 
 
+def _in_one_file(row: Family) -> str:
+    if row.denoiser is None:
+        return "all of it" if row.file else "no"
+    return "denoiser, or all of it" if row.denoiser.alone else "denoiser"
+
+
 def table() -> str:
     """The families as the README shows them."""
-    heads = ("family", "pipeline", "steps", "guidance", "size", "multiple of", "sampler", "samplers", "negative prompt")
+    heads = ("family", "pipeline", "steps", "guidance", "size", "multiple of", "sampler", "samplers", "negative prompt", "in one file")
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, row in FAMILIES.items():
         usual = row.defaults
@@ -283,6 +289,7 @@ def table() -> str:
             usual.sampler,
             samplers,
             "yes" if row.negative else "no",
+            _in_one_file(row),
         )
         rows.append("| " + " | ".join(str(cell) for cell in cells) + " |")
     return "\n".join(rows)

@@ -48,6 +48,13 @@ def test_a_prompt_becomes_a_picture_on_disk_and_every_frame_is_seen_on_the_way(p
     assert picture.evaluate("picture => picture.naturalWidth") == 256
 
 
+def test_what_a_first_step_waits_for_is_said(page: Page) -> None:
+    page.locator("#prompt textarea").fill("compile it")
+    generate(page)
+    expect(page.locator(STATUS)).to_have_text("Compiling the model, once.")
+    finished(page)
+
+
 def test_the_filmstrip_is_scrubbed_afterwards(page: Page) -> None:
     generate(page)
     finished(page)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
 
 import pytest
 import torch
+from diffusers import FluxTransformer2DModel
 from playwright.sync_api import Browser, Page, expect
 from safetensors.torch import save_file
 
+from tests.denoisers import write_denoiser
 from tests.downloads.hub import CROSS, Hub, point, serving, weights
 from tests.fake import write_model
+from tests.families import FLUX
 from tests.panels.conftest import OpenPage
 from webui.settings import Settings
 from webui.studio import Studio
@@ -34,6 +38,22 @@ def settings(settings: Settings) -> Settings:
     save_file({"emb_params": torch.zeros(2, 768)}, folder / "ugly.safetensors")
     (folder / "<img src=x>.ckpt").write_bytes(b"PK\x03\x04")
     return settings
+
+
+def _parts() -> dict[str, bytes]:
+    """A repository of FLUX.1, as far as it is looked at before it is loaded."""
+    index = {
+        "_class_name": "FluxPipeline", "transformer": ["diffusers", "FluxTransformer2DModel"], "vae": ["diffusers", "AutoencoderKL"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+    }  # fmt: skip
+    return {
+        "model_index.json": json.dumps(index).encode(), "transformer/config.json": b"{}", "tokenizer/vocab.json": b"{}",
+        "transformer/diffusion_pytorch_model.safetensors": weights(key="a"), "vae/config.json": b"{}",
+        "vae/diffusion_pytorch_model.safetensors": weights(key="a"),
+    }  # fmt: skip
+
+
+PARTS = _parts()
 
 
 def tab(page: Page, name: str) -> None:
@@ -156,6 +176,23 @@ def test_a_model_is_added_from_the_hub_paused_and_gone_on_with(models: Page, hub
     expect(models.get_by_role("article", name="oil", exact=True)).to_contain_text("cc0-1.0")
     row.get_by_role("button", name="Close").click()
     expect(row).to_have_count(0)
+
+
+def test_what_a_file_lacks_is_fetched_from_its_card(models: Page, hub: Hub, settings: Settings) -> None:
+    hub.repository("black-forest-labs/FLUX.1-schnell", PARTS)
+    write_denoiser(settings.models / "flux dev.safetensors", FluxTransformer2DModel(**FLUX, guidance_embeds=True))
+    card = models.get_by_role("article", name="flux dev")
+    expect(card).to_contain_text("about 9.9 GB, from black-forest-labs/FLUX.1-schnell (licence Apache-2.0, after you have agreed")
+    card.get_by_role("button", name="Fetch what it needs").click()
+    offer = models.locator("#models-add .offer")
+    expect(offer).to_contain_text("black-forest-labs/FLUX.1-schnell, without its denoiser")
+    expect(offer).to_contain_text("licence: apache-2.0")
+    assert not list(settings.models.rglob("*schnell*"))
+    offer.get_by_role("button", name="Download").click()
+    expect(models.get_by_role("article", name="FLUX.1-schnell parts")).to_contain_text("Parts for FLUX.1")
+    expect(card).to_contain_text("Its other parts come from FLUX.1-schnell parts.")
+    expect(card.get_by_role("button", name="Fetch what it needs")).to_have_count(0)
+    expect(card.get_by_role("button", name="Use")).to_be_visible()
 
 
 def test_a_guest_looks_and_changes_nothing(open_page: OpenPage, studio: Studio) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from webui.cli.options import Device, Dtype, Models, Offload, Outputs, Tiling, check_png, field, settings_of
+from webui.cli.options import ENGINE, Compile, Device, Dtype, Models, Offload, Outputs, Quantize, Tiling, check_png, field, settings_of
 from webui.cli.running import running, show_progress
 from webui.comparison import FIELDS, Axis, Comparison, Value
 from webui.comparisons import takeaway
@@ -55,10 +55,13 @@ def compare(
     dtype: Dtype = None,
     offload: Offload = None,
     tiling: Tiling = None,
+    quantize: Quantize = None,
+    compile: Compile = None,
 ) -> None:
     """Make pictures that differ in one or two settings, and say how many steps are enough."""
     began = time.monotonic()
-    settings = settings_of(models=models, outputs=outputs, device=device, dtype=dtype, offload=offload, tiling=tiling)
+    flags = locals()
+    settings = settings_of(**{name: flags[name] for name in ENGINE})
     texts = {"steps": steps, "sampler": sampler, "schedule": schedule, "guidance": guidance, "seed": seed, "model": model}
     given = {name: Axis.read(name, text).values for name in FIELDS if (text := texts.get(name)) is not None}
     lines = {"prompt": tuple(prompt), "negative": tuple(negative or ())}

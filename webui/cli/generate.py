@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from webui.cli.options import Device, Dtype, Models, Offload, Outputs, Tiling, check_png, field, settings_of
+from webui.cli.options import ENGINE, Compile, Device, Dtype, Models, Offload, Outputs, Quantize, Tiling, check_png, field, settings_of
 from webui.cli.running import running, show_progress
 from webui.engine.shelf import Shelf
 from webui.errors import InvalidRequest
@@ -45,12 +45,14 @@ def generate(
     dtype: Dtype = None,
     offload: Offload = None,
     tiling: Tiling = None,
+    quantize: Quantize = None,
+    compile: Compile = None,
 ) -> None:
     """Make pictures without the page."""
     began = time.monotonic()
-    settings = settings_of(models=models, outputs=outputs, device=device, dtype=dtype, offload=offload, tiling=tiling)
-    fields = ("negative", "steps", "guidance", "seed", "sampler", "schedule", "width", "height", "model", "vae")
     given = locals()
+    settings = settings_of(**{name: given[name] for name in ENGINE})
+    fields = ("negative", "steps", "guidance", "seed", "sampler", "schedule", "width", "height", "model", "vae")
     request = Request.parse({"prompt": prompt, "styles": style or []} | {name: given[name] for name in fields})
     if not 1 <= count <= BATCH_LIMIT:
         raise InvalidRequest(f"--count must be from 1 to {BATCH_LIMIT}.", "count")

@@ -41,12 +41,18 @@ def listed(
         typer.echo(json.dumps({"models": [_described(model) for model in found]}, ensure_ascii=False))
         return
     for model in found:
-        typer.echo(f"{model.name}  {model.family or '-'}  {_size(model.bytes)}" + ("" if model.usable else f"\n    {model.reason}"))
+        lent = f"\n    Its other parts come from {model.lender}." if model.lender else ""
+        typer.echo(f"{model.name}  {model.family or '-'}  {_size(model.bytes)}" + (lent if model.usable else f"\n    {model.reason}"))
 
 
 @models.command()
 def add(
-    source: Annotated[str, typer.Argument(help="The id of a model on the Hugging Face hub, or the address of a .safetensors file.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="The id of a model on the Hugging Face hub, or the address of a .safetensors file; id#parts: what its single files lack."
+        ),
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before fetching it.")] = False,
     models: Models = None,
 ) -> None:

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from webui.engine import quantized
 from webui.errors import InvalidRequest
 from webui.request import help_text
-from webui.settings import Settings
+from webui.settings import Settings, Wishes
 
 
 def setting(name: str, *flags: str) -> Any:
@@ -29,17 +30,27 @@ Device = Annotated[str | None, setting("device", "--device")]
 Dtype = Annotated[str | None, setting("dtype", "--dtype")]
 Offload = Annotated[str | None, setting("offload", "--offload")]
 Tiling = Annotated[str | None, setting("tiling", "--tiling")]
+Quantize = Annotated[str | None, setting("quantize", "--quantize")]
+Compile = Annotated[bool | None, setting("compile", "--compile")]
+ENGINE = ("models", "outputs", "device", *Wishes.model_fields)
+"""Settings of whoever makes pictures without the page."""
 
 
 def settings_of(**given: object) -> Settings:
-    """Settings from the environment and, above it, the flags that were given."""
+    """Settings from the environment and, above it, the flags that were given.
+
+    Raises:
+        InvalidRequest: one is wrong, or needs a library that is not installed.
+    """
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
         wanted = Settings.model_fields[name].description if name in Settings.model_fields else "There is no such setting."
         raise InvalidRequest(f"--{name.replace('_', '-')} cannot be {first['input']!r}. {wanted}") from None
+    quantized.check(settings.wishes)
+    return settings
 
 
 def check_png(output: Path) -> None:

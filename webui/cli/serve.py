@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from webui import __version__
-from webui.cli.options import Device, Dtype, Models, Offload, Outputs, Tiling, setting, settings_of
+from webui.cli.options import Compile, Device, Dtype, Models, Offload, Outputs, Quantize, Tiling, setting, settings_of
 from webui.cli.running import running
 from webui.cli.shared import invite, network, protect
 from webui.people import OWNER
@@ -37,6 +37,8 @@ def serve(
     dtype: Dtype = None,
     offload: Offload = None,
     tiling: Tiling = None,
+    quantize: Quantize = None,
+    compile: Compile = None,
     waiting_per_guest: Annotated[int | None, setting("waiting_per_guest", "--waiting-per-guest")] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:

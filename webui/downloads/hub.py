@@ -10,13 +10,14 @@ from urllib.parse import unquote, urlsplit
 
 from webui import __version__
 from webui.downloads.offer import File, Offer, offer_of, safe_name
-from webui.engine.safety import UNUSED, VARIANT
+from webui.engine.safety import DENOISERS, UNUSED, VARIANT
+from webui.engine.sources import PARTS
 from webui.errors import DownloadError
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
 
-REPOSITORY = re.compile(r"([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w.-]{1,200}))?(?:/(.+\.safetensors))?", re.ASCII)
+REPOSITORY = re.compile(r"([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w.-]{1,200}))?(?:/(.+\.safetensors)|(#parts))?", re.ASCII)
 
 WORDS = (".json", ".txt", ".model", ".jinja")
 """Endings of configurations and tokenizers."""
@@ -28,15 +29,17 @@ OFFERED = 12
 
 
 class Wanted(NamedTuple):
-    """A repository, and perhaps one file in it."""
+    """A repository, and perhaps one file in it, or all of it but the denoiser."""
 
     repository: str
     revision: str | None
-    file: str | None
+    file: str | None = None
+    parts: bool = False
 
 
 def wanted(source: str, endpoint: str) -> Wanted | None:
-    """What of the hub is meant: `owner/name`, `owner/name@revision`, `owner/name/file.safetensors`, or an address; else `None`."""
+    """What of the hub is meant: `owner/name`, `owner/name@revision`, `owner/name/file.safetensors`, `owner/name#parts` for what
+    the model's single files need beside them, or an address; else `None`."""
     address = urlsplit(source)
     if address.scheme in ("http", "https"):
         if address.netloc.lower() not in (urlsplit(endpoint).netloc.lower(), "huggingface.co", "hf.co"):
@@ -47,9 +50,9 @@ def wanted(source: str, endpoint: str) -> Wanted | None:
         repository = "/".join(parts[:2])
         if len(parts) > 4 and parts[2] in ("blob", "resolve"):
             return Wanted(repository, parts[3], "/".join(parts[4:]))
-        return Wanted(repository, parts[3] if len(parts) > 3 and parts[2] == "tree" else None, None)
+        return Wanted(repository, parts[3] if len(parts) > 3 and parts[2] == "tree" else None, parts=f"#{address.fragment}" == PARTS)
     found = REPOSITORY.fullmatch(source)
-    return Wanted(*found.groups()) if found else None
+    return Wanted(found[1], found[2], found[3], found[4] == PARTS) if found else None
 
 
 def look(source: str, what: Wanted) -> Offer:
@@ -63,7 +66,7 @@ def look(source: str, what: Wanted) -> Offer:
     if what.file:
         chosen, folder = [what.file], False
     else:
-        chosen, folder = _chosen(sizes, what.repository, lambda name: _read_index(what, info.sha, name))
+        chosen, folder = _chosen(sizes, what, lambda name: _read_index(what, info.sha, name))
     missing = [name for name in chosen if name not in sizes]
     if missing:
         raise DownloadError(f"{what.repository} has no file {missing[0]}.", "source")
@@ -78,9 +81,10 @@ def look(source: str, what: Wanted) -> Offer:
         )
         for name in chosen
     ]
-    name = what.repository.partition("/")[2] if folder else files[0].path
+    name = f"{what.repository.partition('/')[2]}{' parts' if what.parts else ''}" if folder else files[0].path
+    title = f"{what.repository}, without its denoiser" if what.parts else what.repository
     notes = ["Its makers ask you to agree to their terms on its page first, and to sign in with: hf auth login."] if info.gated else []
-    return offer_of(source, what.repository, safe_name(name), files, folder=folder, licence=_licence(info), notes=tuple(notes))
+    return offer_of(source, title, safe_name(name), files, folder=folder, licence=_licence(info), notes=tuple(notes))
 
 
 def token_for(url: str) -> str | None:
@@ -140,10 +144,13 @@ def _harmless(name: str) -> bool:
     return bool(name) and not path.is_absolute() and not any(part in ("..", ".") or part.startswith(".") for part in name.split("/"))
 
 
-def _chosen(sizes: Any, repository: str, read: Any) -> tuple[list[str], bool]:
-    """The files of a repository that make a model, and whether they are a folder."""
+def _chosen(sizes: Any, what: Wanted, read: Any) -> tuple[list[str], bool]:
+    """The files of a repository that make a model, or what is wanted of it, and whether they are a folder."""
+    repository = what.repository
     if "model_index.json" in sizes:
-        return list(_folder(sizes, read("model_index.json"))), True
+        return list(_folder(sizes, read("model_index.json"), without=DENOISERS if what.parts else ())), True
+    if what.parts:
+        raise DownloadError(f"{repository} is no model in parts, so that there are none to fetch without its denoiser.", "source")
     weights = [name for name in sizes if name.endswith(".safetensors")]
     if len(weights) == 1:
         return weights, False
@@ -153,13 +160,15 @@ def _chosen(sizes: Any, repository: str, read: Any) -> tuple[list[str], bool]:
     raise DownloadError(f"{repository} has several files: {named}. Name one, such as {repository}/{min(weights)}.", "source")
 
 
-def _folder(sizes: Sequence[str], index: dict[str, Any]) -> Iterator[str]:
-    """Of a diffusers folder: its index, the papers, and of each part that is used its words and one set of weights."""
+def _folder(sizes: Sequence[str], index: dict[str, Any], without: Sequence[str] = ()) -> Iterator[str]:
+    """Of a diffusers folder: its index, the papers, and of each part that is used its words and one set of weights; of parts of the
+    classes `without` the words alone."""
     yield "model_index.json"
     yield from (name for name in sizes if PAPERS.fullmatch(name))
     parts = [part for part, value in index.items() if isinstance(value, list) and value != [None, None] and part not in UNUSED]
     inside = {part: [name for name in sizes if PurePosixPath(name).parent == PurePosixPath(part)] for part in parts}
-    weighty = [part for part, names in inside.items() if any(name.endswith(".safetensors") for name in names)]
+    left = [part for part in parts if index[part][1:] in [[kind] for kind in without]]
+    weighty = [part for part, names in inside.items() if part not in left and any(name.endswith(".safetensors") for name in names)]
     # Half the size where every part has it; a mixture would be asked for by a name that some of them lack.
     small = bool(weighty) and all(_weights(inside[part], VARIANT) for part in weighty)
     for part, names in inside.items():
@@ -169,7 +178,7 @@ def _folder(sizes: Sequence[str], index: dict[str, Any]) -> Iterator[str]:
             if not found:
                 raise DownloadError(f"Its {part} has no whole set of .safetensors files.", "source")
             yield from found
-        elif any(name.endswith((".bin", ".pt", ".ckpt", ".msgpack")) for name in names):
+        elif part not in left and any(name.endswith((".bin", ".pt", ".ckpt", ".msgpack")) for name in names):
             raise DownloadError(f"Its {part} is there as a pickle only, which can run code when it is opened.", "source")
 
 

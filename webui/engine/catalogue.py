@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from webui.engine.families import FAMILIES
 from webui.errors import ModelError
@@ -43,7 +43,8 @@ class Model(BaseModel):
     """Its path below `models/`: what a request names."""
     path: Path
     title: str
-    kind: Literal["model", "lora", "vae", "embedding"] = "model"
+    kind: Literal["model", "lora", "vae", "embedding", "parts"] = "model"
+    """Parts are what files of a family need beside their denoiser, in a folder that has none itself."""
     family: str = ""
     """Its row in `FAMILIES`; empty where it is not known."""
     bytes: int = 0
@@ -52,8 +53,22 @@ class Model(BaseModel):
     """How many numbers each of its parts has."""
     latents: Latents | None = None
     """Of its autoencoder, or of the autoencoder that it is; `None` where that is not known."""
+    matrices: Mapping[str, int] = {}
+    """How many of them lie in the matrices of its layers, which can be kept in 8 bits."""
+    packed: Mapping[str, int] = {}
+    """Bytes of the matrices of parts that stay packed as they are in their file."""
     reason: str = ""
     """Why no pictures can be made with it, in a sentence; empty if they can. What is no model says what it is for."""
+    holds: tuple[str, ...] = ()
+    """The parts of its pipeline that its file holds, where others must come from elsewhere; empty if it needs no others."""
+    width: int = 0
+    """Of the text that its denoiser takes, where that is known: by it, files and folders that go together are told."""
+    lender: str = ""
+    """The name of the folder that the parts come from which its file does not hold."""
+    around: Path | None = Field(default=None, exclude=True)
+    """Where that folder lies."""
+    fetch: str = ""
+    """What can be downloaded to make it usable, as `webui models add` takes it; empty where nothing is needed."""
     summary: str = ""
     licence: str = ""
     words: tuple[str, ...] = ()

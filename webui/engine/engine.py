@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from webui.engine import schedulers
+from webui.engine import compiling, schedulers
 from webui.engine.catalogue import Model, find
 from webui.engine.decoding import Decoding
 from webui.engine.embeddings import spoken
@@ -57,6 +58,7 @@ class Engine:
         self._models = Shelf(models)
         self._loader = Loader(self._device, wishes)
         self._previews = previews
+        self._watch = compiling.Watch() if wishes is not None and wishes.compile else None
         rows = rows or (CPU_ROWS if self._device.type == "cpu" else ACCELERATOR_ROWS)
         self._loop = Loop(rows, self._loader.relieve)
         self.slots = max(1, rows // 2)
@@ -98,10 +100,19 @@ class Engine:
         vae = chosen(request.vae, model, self._models)
         prompt, loras = tags(request.text)
         files = {name: lora.path for name, lora in known(self._models, loras, model.family).items()}
-        with self._loader.using(model), loaded.adapters.using(loras, files) as active, self._loader.decoding(loaded, vae) as decoding:
-            setting = Setting(active, partial(loaded.adapters.activate, active), not loaded.family.shares)
+        with (
+            self._loader.using(model),
+            self._told(emit),
+            loaded.adapters.using(loras, files) as active,
+            self._loader.decoding(loaded, vae) as decoding,
+        ):
+            setting = Setting(active, partial(loaded.activate, active), not loaded.family.shares)
             words = spoken((prompt, request.negative_text), self._models, model.family)
             self._paint(request.model_copy(update={"drawn": prompt}), loaded, decoding, setting, words, emit)
+
+    def _told(self, emit: Emit) -> AbstractContextManager[None]:
+        """Whoever paints is told when the model is being compiled, which takes as long as many steps."""
+        return self._watch.telling(lambda words: emit(Waiting(reason=words))) if self._watch else nullcontext()
 
     def _load(self, model: Model, emit: Emit) -> Loaded:
         """The model, when there is room for it."""
@@ -154,8 +165,8 @@ class Engine:
         ).images[0]
         # 5. The picture.
         pixels = (picture.float().permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous()
-        seconds, dtype = time.monotonic() - began, str(loaded.placement.dtype).removeprefix("torch.")
-        emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), seconds=seconds, dtype=dtype))
+        made = {"seconds": time.monotonic() - began, "dtype": loaded.placement.numbers, "lender": loaded.lender}
+        emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), **made))
 
     def _show(self, family: Family, decoding: Decoding, request: Resolved, emit: Emit, began: float, i: int, x0: Tensor) -> None:
         picture = None

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from webui.engine.cards import licence_of, read_json, told
 from webui.engine.catalogue import Model
 from webui.engine.extras import Extra, extra, latents_of
-from webui.engine.families import PIPELINES, defaults_of, family_of, suits
+from webui.engine.families import FAMILIES, LENDERS, PIPELINES, defaults_of, family_of, suits
 from webui.engine.files import recognised
-from webui.engine.safety import AUTOENCODERS, inspect, inspect_autoencoder
-from webui.engine.tensors import PICKLE, PICKLES, Header, header, regular
+from webui.engine.gguf import any_header
+from webui.engine.safety import AUTOENCODERS, Folder, inspect, inspect_autoencoder
+from webui.engine.tensors import PICKLE, PICKLES, Header, regular
 from webui.errors import ModelError, UserError
 from webui.request import Request
 
@@ -29,6 +30,7 @@ UNUTTERABLE = frozenset("<>:")
 PURPOSES = {
     "lora": "It is a LoRA, which changes a model and is none itself. Use it in a prompt: <lora:{stem}:0.8>.",
     "vae": "It is an autoencoder (VAE), which is a part of a model. Choose it under VAE, with a model that it fits.",
+    "parts": "It is what files with a denoiser of {family} need beside them, and has no denoiser itself.",
     "embedding": "It is a textual-inversion embedding, which is a word for a model: write {stem} into a prompt.",
 }
 """Kind -> what is said where somebody takes it for a model."""
@@ -58,6 +60,13 @@ def read(name: str, place: Place) -> Model:
         )  # fmt: skip
 
 
+def _width(family: str, found: Folder) -> int:
+    """Of the text that the denoiser of a folder takes, where its configuration says it."""
+    kind = FAMILIES[family].denoiser
+    width = found.configs.get(found.denoiser, {}).get(kind.text) if kind is not None else None
+    return width if isinstance(width, int) else 0
+
+
 def _bytes(path: Path) -> int:
     """Of a file; a folder's are not counted where it cannot be used."""
     try:
@@ -69,15 +78,17 @@ def _bytes(path: Path) -> int:
 def _file(name: str, place: Place) -> Model:
     if place.path.suffix.lower() in PICKLES:
         raise ModelError(f"It {PICKLE}.", "model")
-    found = header(place.path)
+    found = any_header(place.path)
     if (other := extra(found)) is not None:
         return _extra(name, place, other, found)
     checkpoint = recognised(place.path, found)
     known = {
         "name": name, "path": place.path, "family": checkpoint.family, "bytes": checkpoint.bytes, "parameters": checkpoint.parameters,
-        "latents": checkpoint.latents, "defaults": defaults_of(checkpoint.family, name, {}), "thumbnail": place.thumbnail,
+        "matrices": checkpoint.matrices, "latents": checkpoint.latents,
+        "defaults": defaults_of(checkpoint.family, name, {}), "thumbnail": place.thumbnail,
+        "holds": checkpoint.holds, "width": checkpoint.width, "packed": checkpoint.packed,
     }  # fmt: skip
-    return Model(**({"title": place.path.stem} | _told(place, found) | known))
+    return Model(**({"title": place.path.stem, "summary": checkpoint.summary} | _told(place, found) | known))
 
 
 def _extra(name: str, place: Place, other: Extra, found: Header) -> Model:
@@ -108,14 +119,17 @@ def _folder(name: str, place: Place) -> Model:
     path = place.path
     if not (path / "model_index.json").exists() and read_json(path / "config.json").get("_class_name") in AUTOENCODERS:
         return _autoencoder(name, place)
-    found = inspect(path, PIPELINES)
+    found = inspect(path, PIPELINES, LENDERS)
     family = family_of(found.pipeline, found.configs)
     defaults = defaults_of(family, name, found.configs)
     known = {
         "name": name, "path": path, "family": family, "bytes": found.bytes,
-        "parameters": found.parameters, "latents": latents_of(found.configs.get("vae", {})),
+        "parameters": found.parameters, "matrices": found.matrices, "latents": latents_of(found.configs.get("vae", {})),
         "reason": "", "kind": "model", "thumbnail": place.thumbnail,
+        "holds": (), "fetch": "", "lender": "", "around": None, "width": _width(family, found),
     }  # fmt: skip
+    if not found.whole:
+        known |= {"kind": "parts", "reason": PURPOSES["parts"].format(family=family)}
     card = {field: value for field, value in read_json(path / "card.json").items() if field not in ("words", "stamp", "sha256", "body")}
     plain = {"title": path.name, "licence": licence_of(path / "README.md")}
     try:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from webui.engine import denoisers
+from webui.engine.denoisers import Denoiser
 from webui.engine.samplers import FLOW_SAMPLERS, SAMPLERS, Sampler, check
 from webui.errors import InvalidRequest
 from webui.request import Defaults, Resolved
@@ -66,7 +68,11 @@ class Family(NamedTuple):
     loras: bool = True
     """Whether the pipeline takes LoRAs."""
     file: File | None = None
-    """`None` where models in a single file are not opened: their text encoders lie elsewhere."""
+    """`None` where no file holds all of a model: text encoders lie elsewhere."""
+    denoiser: Denoiser | None = None
+    """How a file is recognised that holds the denoiser, and perhaps some other parts; `None` where none is opened."""
+    kin: tuple[str, ...] = ()
+    """Other families whose folders have the parts that such a file lacks."""
 
 
 CROSS = "model.diffusion_model.input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
@@ -107,56 +113,69 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             ("StableDiffusionXLPipeline",), Defaults(steps=25, guidance=6.0, width=1024, height=1024), texts="two CLIPs", file=SDXL
         ),
         "Stable Diffusion 3": Family(
-            ("StableDiffusion3Pipeline",), _flow(28, 4.5), FLOW_SAMPLERS, 16, texts="two CLIPs and T5", options={"max_sequence_length": 256}
+            ("StableDiffusion3Pipeline",), _flow(28, 4.5), FLOW_SAMPLERS, 16, texts="two CLIPs and T5",
+            options={"max_sequence_length": 256}, denoiser=denoisers.SD3,
         ),
         "FLUX.1 schnell": Family(
             ("FluxPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, texts="CLIP and T5",
             layout="packed", options={"max_sequence_length": 256}, marks={("transformer", "guidance_embeds"): False},
+            denoiser=denoisers.FLUX1_SCHNELL, kin=("FLUX.1",),
         ),
         "FLUX.1": Family(
             ("FluxPipeline",), _flow(28, 3.5), _some("Euler", "LCM", "UniPC", "DPM++ 2M", "DPM++ 2M SDE"), 16, guidance=DISTILLED,
             negative=False, texts="CLIP and T5", layout="packed", options={"max_sequence_length": 512},
+            denoiser=denoisers.FLUX1, kin=("FLUX.1 schnell",),
         ),
         "FLUX.2 klein": Family(
             ("Flux2KleinPipeline",), _flow(4, 1.0), _some("Euler", "LCM", "UniPC"), 16, guidance="", negative=False, layout="flux2",
             options={"max_sequence_length": 512}, marks={("", "is_distilled"): True},
+            denoiser=denoisers.FLUX2_KLEIN, kin=("FLUX.2 klein base",),
         ),
         "FLUX.2 klein base": Family(
             ("Flux2KleinPipeline",), _flow(28, 4.0), _some("Euler", "LCM", "UniPC", "DPM++ 2M", "DPM++ 2M SDE"), 16, negative=False,
             layout="flux2", options={"max_sequence_length": 512},
+            denoiser=denoisers.FLUX2_KLEIN_BASE, kin=("FLUX.2 klein",),
         ),
         "FLUX.2": Family(
             ("Flux2Pipeline",), _flow(28, 4.0), _some("Euler", "LCM", "UniPC", "DPM++ 2M", "DPM++ 2M SDE"), 16, guidance=DISTILLED,
             negative=False, layout="flux2", options={"max_sequence_length": 512},
+            denoiser=denoisers.FLUX2,
         ),
         "Qwen-Image": Family(
             ("QwenImagePipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, argument="true_cfg_scale", layout="packed",
             options={"max_sequence_length": 512},
+            denoiser=denoisers.QWEN,
         ),
         "Z-Image": Family(
-            ("ZImagePipeline",), _flow(28, 4.0), _some("Euler", "LCM"), 16, off=0.0, options={"max_sequence_length": 512}
+            ("ZImagePipeline",), _flow(28, 4.0), _some("Euler", "LCM"), 16, off=0.0, options={"max_sequence_length": 512},
+            denoiser=denoisers.Z_IMAGE,
         ),
         "Chroma": Family(
             ("ChromaPipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, texts="masked T5", layout="packed",
             options={"max_sequence_length": 512},
+            denoiser=denoisers.CHROMA,
         ),
         "Sana": Family(
             ("SanaPipeline",), Defaults(steps=20, guidance=4.5, width=1024, height=1024), FLOW_SAMPLERS, 32,
             options={"max_sequence_length": 300, "use_resolution_binning": False},
+            denoiser=denoisers.SANA,
         ),
         "PixArt-Sigma": Family(
             ("PixArtSigmaPipeline",), Defaults(guidance=4.5, width=1024, height=1024), multiple=16, loras=False, texts="masked T5",
             options={"max_sequence_length": 300, "use_resolution_binning": False, "clean_caption": False},
         ),
         "Lumina 2": Family(
-            ("Lumina2Pipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, options={"max_sequence_length": 256}
+            ("Lumina2Pipeline",), _flow(30, 4.0), _some("Euler", "LCM", "UniPC"), 16, options={"max_sequence_length": 256},
+            denoiser=denoisers.LUMINA2,
         ),
         "AuraFlow": Family(
-            ("AuraFlowPipeline",), _flow(30, 3.5), FLOW_SAMPLERS, 16, texts="masked T5", options={"max_sequence_length": 256}
+            ("AuraFlowPipeline",), _flow(30, 3.5), FLOW_SAMPLERS, 16, texts="masked T5", options={"max_sequence_length": 256},
+            denoiser=denoisers.AURAFLOW,
         ),
         "HiDream": Family(
             ("HiDreamImagePipeline",), _flow(50, 5.0), _some("Euler", "LCM", "UniPC"), 16, area=1024 * 1024,
             options={"max_sequence_length": 128},
+            denoiser=denoisers.HIDREAM,
         ),
         "Kolors": Family(
             ("KolorsPipeline",), Defaults(steps=25, guidance=5.0, width=1024, height=1024), options={"max_sequence_length": 256}
@@ -176,6 +195,9 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
     }
 )  # fmt: skip
 """The first row that fits a model is its family."""
+
+LENDERS = frozenset(name for family in FAMILIES.values() if family.denoiser for name in family.pipelines)
+"""Pipelines whose folders lend their parts to files that hold a denoiser alone."""
 
 PIPELINES = tuple(dict.fromkeys(name for family in FAMILIES.values() for name in family.pipelines))
 

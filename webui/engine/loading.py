@@ -7,22 +7,22 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from inspect import signature
-from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
 import transformers
 
-from webui.engine import memory, placement
+from webui.engine import compiling, memory, placement, quantized
 from webui.engine.adapters import Active, Adapters
 from webui.engine.catalogue import Model
+from webui.engine.compiling import Blocks
 from webui.engine.decoding import Decoders, Decoding
-from webui.engine.families import FAMILIES, PIPELINES
+from webui.engine.denoiser import open_alone, open_lent
+from webui.engine.families import FAMILIES
+from webui.engine.opening import open_folder, without
 from webui.engine.placement import IN_LAYERS, Placement
 from webui.engine.preview import Preview
-from webui.engine.safety import UNUSED, inspect
 from webui.engine.single import open_file
 from webui.engine.texts import TEXTS, Prompts, Spoken
 from webui.engine.walk import weights_of
@@ -50,20 +50,26 @@ class Busy(Exception):
 class Loaded:
     """A pipeline and what belongs to it."""
 
-    def __init__(self, model: Model, device: torch.device, placed: Placement) -> None:
-        """Open the folder or file: safetensors only, nothing from the network.
+    def __init__(self, model: Model, device: torch.device, placed: Placement, *, compiled: bool = False) -> None:
+        """Open the folder or file: nothing that could run code, and nothing from the network.
+
+        Args:
+            compiled: whether the denoiser's blocks are to be compiled, where that works.
 
         Raises:
             ModelError: a file is missing, cut off or not what it should be.
         """
-        self.pipe = _open(model, placed.dtype)
+        self.pipe = _open(model, placed)
         self.placement = placed
         placement.place(self.pipe, placed, model, device)
         self.pipe.set_progress_bar_config(disable=True)
-        self.family = FAMILIES[model.family]
+        self.family, self.lender = FAMILIES[model.family], model.lender
         self.weights = weights_of(model.stamp)
         """Which state of the file or folder this is."""
         self.adapters = Adapters(self.pipe)
+        self.blocks: Blocks | None = None
+        if compiled:
+            self.blocks, self.placement = compiling.compiled(self.denoiser, placed, device)
         self._prompts: OrderedDict[Any, Prompts] = OrderedDict()
         self.preview = Preview(model.path, self.pipe.vae)
         self.decoders = Decoders(self.pipe, self.preview, placed, device)
@@ -72,6 +78,21 @@ class Loaded:
     def denoiser(self) -> Any:
         """The part that every step calls."""
         return self.pipe.unet if hasattr(self.pipe, "unet") else self.pipe.transformer
+
+    def relieve(self, device: torch.device) -> None:
+        """Fetch the denoiser's layers one by one from now on; what was compiled does not go with that."""
+        if self.blocks is not None:
+            self.blocks.use(False)
+            self.blocks = None
+        placement.stream(self.denoiser, device)
+        why = f"{self.placement.why} {IN_LAYERS}, since a picture ran out of memory."
+        self.placement = self.placement._replace(streamed=True, compiled=False, why=why)
+
+    def activate(self, loras: Active) -> None:
+        """Let these LoRAs act, and no others; with them, nothing that was compiled runs."""
+        self.adapters.activate(loras)
+        if self.blocks is not None:
+            self.blocks.use(not loras)
 
     def prompts(self, loras: Active = (), embeddings: Spoken = ()) -> Prompts:
         """What encodes with these LoRAs in the encoders and these embeddings as words, and remembers what it has encoded.
@@ -144,7 +165,7 @@ class Loader:
             del self._kept[model.name]
             memory.release()
         if model.name not in self._kept:
-            self._kept[model.name] = Loaded(model, self._device, self._room_for(model))
+            self._kept[model.name] = Loaded(model, self._device, self._room_for(model), compiled=self._wishes.compile)
         self._kept.move_to_end(model.name)
         return self._kept[model.name]
 
@@ -162,9 +183,7 @@ class Loader:
         """Memory has run out under this denoiser: fetch its layers one by one from now on. Whether that is something new."""
         for loaded in self._kept.values():
             if denoiser is loaded.denoiser and self._device.type == "cuda" and not loaded.placement.streamed:
-                placement.stream(denoiser, self._device)
-                why = f"{loaded.placement.why} {IN_LAYERS}, since a picture ran out of memory."
-                loaded.placement = loaded.placement._replace(streamed=True, why=why)
+                loaded.relieve(self._device)
                 return True
         return False
 
@@ -208,14 +227,18 @@ class Loader:
             raise refused
 
 
-def _open(model: Model, dtype: torch.dtype) -> Any:
+def _open(model: Model, placed: Placement) -> Any:
     try:
         # Judged once more, and right here: the folder or file may be another one than that which was listed.
-        pipe = (
-            open_file(model.path, dtype, _without(getattr(diffusers, FAMILIES[model.family].pipelines[0])))
-            if model.path.is_file()
-            else _open_folder(model.path, dtype)
-        )
+        if model.around is not None:
+            pipe = open_lent(model.path, model.around, placed.dtype, placed.quantized)
+        elif model.holds:
+            pipe = open_alone(model.path, placed.dtype, placed.quantized)
+        elif model.path.is_file():
+            pipe = open_file(model.path, placed.dtype, without(getattr(diffusers, FAMILIES[model.family].pipelines[0])))
+        else:
+            pipe = open_folder(model.path, placed.dtype, placed.quantized)
+        quantized.quantize(pipe, placed.quantized, placed.dtype)
     except Exception as error:
         words = " ".join(str(error).split())[:300]
         raise ModelError(f"The model {model.name} cannot be loaded: {words}", "model") from error
@@ -225,27 +248,3 @@ def _open(model: Model, dtype: torch.dtype) -> Any:
             # compel asks the tokenizer for the window; some tokenizers do not say it, or say more than the encoder takes.
             getattr(pipe, words).model_max_length = window
     return pipe
-
-
-def _open_folder(path: Path, dtype: torch.dtype) -> Any:
-    folder = inspect(path, PIPELINES)
-    kind = getattr(diffusers, folder.pipeline)
-    given = {"dtype": dtype, "variant": folder.variant, "local_files_only": True, "use_safetensors": True}
-    apart = {part: _part(path / part, *where, dtype) for part, where in folder.apart.items()}
-    replaced = {part: value for part, value in apart.items() if part in folder.configs[""]}
-    pipe = kind.from_pretrained(path, **given, **_without(kind), **apart | dict.fromkeys(replaced))
-    pipe.register_modules(**replaced)
-    return pipe
-
-
-def _part(folder: Path, library: str, kind: str, dtype: torch.dtype) -> Any:
-    """One part of a pipeline, loaded by itself."""
-    assert library == "transformers"
-    given = {} if "Tokenizer" in kind else {"dtype": dtype, "use_safetensors": True}
-    return getattr(transformers, kind).from_pretrained(folder, local_files_only=True, **given)
-
-
-def _without(kind: Any) -> dict[str, Any]:
-    """What the pipeline is told to do without."""
-    parts = dict.fromkeys(UNUSED) | {"requires_safety_checker": False, "add_watermarker": False}
-    return {name: value for name, value in parts.items() if name in signature(kind.__init__).parameters}

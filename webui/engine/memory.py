@@ -26,6 +26,10 @@ which is for films, 1730."""
 TILE = 512
 """Pixels a side of what is decoded at once in tiles: such a part is blended with its neighbours, which costs a third more time."""
 
+WORTH = 800_000_000
+"""Numbers of a part from which on 8 bits save enough to be worth their cost: the denoiser of Stable Diffusion has 860 million. CLIP is
+smaller, and so is every autoencoder, which is never quantized: its faults would be seen in every picture."""
+
 BYTES: Mapping[torch.dtype, int] = {torch.float32: 4, torch.bfloat16: 2}
 
 
@@ -42,16 +46,35 @@ def decoding(width: int, height: int, size: int, *, tiled: bool = False) -> int:
     return min(width * height, TILE**2 if tiled else width * height) * PER_PIXEL * size
 
 
-def needed(model: Model, dtype: torch.dtype, device: torch.device, *, tiled: bool = False, streamed: bool = False) -> int:
+def needed(
+    model: Model, dtype: torch.dtype, device: torch.device, *, tiled: bool = False, streamed: bool = False, quantized: bool = False
+) -> int:
     """Bytes that the model and a picture of its usual size take on the device.
 
     Args:
         tiled: pictures are decoded in tiles.
         streamed: the layers of its large parts lie in main memory until they are needed.
+        quantized: the matrices of what is worth it lie there in 8 bits.
     """
-    weights = sum(count * (STREAMED if streamed and part in large_parts(model) else 1) for part, count in model.parameters.items())
+    weights = sum(
+        stored(model, part, dtype, quantized=quantized) * (STREAMED if streamed and part in large_parts(model) else 1)
+        for part in model.parameters
+    )
     picture = decoding(model.defaults.width, model.defaults.height, BYTES[dtype], tiled=tiled)
-    return round(weights * BYTES[dtype] * ROOM.get(device.type, ELSEWHERE)) + picture
+    return round(weights * ROOM.get(device.type, ELSEWHERE)) + picture
+
+
+def stored(model: Model, part: str, dtype: torch.dtype, *, quantized: bool = False) -> int:
+    """Bytes of a part's weights."""
+    small = part in model.packed or (quantized and part in quantizable(model))
+    matrices = model.matrices.get(part, 0) if small else 0
+    return (model.parameters[part] - matrices) * BYTES[dtype] + model.packed.get(part, matrices)
+
+
+def quantizable(model: Model) -> tuple[str, ...]:
+    """The parts whose matrices are worth being kept in 8 bits: the denoiser and the text encoders, where they are large."""
+    parts = (part for part in model.parameters if part in ("unet", "transformer") or part.startswith("text_encoder"))
+    return tuple(part for part in parts if model.parameters[part] >= WORTH and part not in model.packed)
 
 
 def weighing(part: Model, dtype: torch.dtype, device: torch.device) -> int:

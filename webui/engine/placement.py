@@ -12,7 +12,7 @@ from diffusers.hooks.group_offloading import apply_group_offloading
 from torch import Tensor
 
 from webui.engine.catalogue import Model
-from webui.engine.memory import BYTES, TILE, decoding, exhausted, free, large_parts, needed, release
+from webui.engine.memory import BYTES, TILE, decoding, exhausted, free, large_parts, needed, quantizable, release, stored
 from webui.errors import ModelError
 from webui.settings import Wishes
 
@@ -23,6 +23,15 @@ NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 IN_TILES = "Large pictures are decoded in tiles"
 IN_LAYERS = "The layers of its large parts lie in main memory until they are needed, which is slower"
+
+
+IN_EIGHT = "The matrices of its {} are kept in 8 bits"
+COST = (
+    "Its pictures differ a little, by less than between float32 and bfloat16, and a step takes longer: as measured on a processor, by a "
+    "third at 256 x 256 pixels, by less for larger ones."
+)
+"""`tests/bench/engine_quantized.py`."""
+PACKED = "Its denoiser stays packed as its file has it: each matrix is unpacked when it is used, in every step anew, which takes time."
 
 
 class Placement(NamedTuple):
@@ -41,6 +50,15 @@ class Placement(NamedTuple):
     """Whether more memory would change nothing."""
     why: str
     """All of that for people, in sentences."""
+    quantized: tuple[str, ...] = ()
+    """Parts whose matrices lie there in 8 bits."""
+    compiled: bool = False
+    """The blocks of its denoiser are compiled."""
+
+    @property
+    def numbers(self) -> str:
+        """Of what type the numbers are: another one gives a slightly different picture."""
+        return NAMES[self.dtype] + (", int8 weights" if self.quantized else "") + (", compiled" if self.compiled else "")
 
 
 def preferred(model: Model, device: torch.device) -> torch.dtype:
@@ -51,6 +69,8 @@ def preferred(model: Model, device: torch.device) -> torch.dtype:
 
 def decide(model: Model, device: torch.device, room: int, host: int, wishes: Wishes) -> Placement:
     """The first that fits of: as is preferred; decoding in tiles; bfloat16; layers fetched one by one, which only CUDA does well.
+
+    8 bits are never chosen, as they change pictures; where they alone would help, the refusal says so.
 
     Args:
         room: free bytes of the device.
@@ -63,19 +83,33 @@ def decide(model: Model, device: torch.device, room: int, host: int, wishes: Wis
     types = list(dict.fromkeys((preferred(model, device), torch.bfloat16))) if wishes.dtype == "auto" else [kinds[wishes.dtype]]
     tiles = {"auto": (False, True), "on": (True,), "off": (False,)}[wishes.tiling]
     streams = {"auto": (False, True), "none": (False,), "group": (True,)}[wishes.offload] if device.type == "cuda" else (False,)
+    small = quantizable(model) if wishes.quantize == "int8" else ()
     choices = [(kind, tiled, streamed) for streamed, kind, tiled in product(streams, types, tiles)]
     for number, (kind, tiled, streamed) in enumerate(choices):
-        least, left, where = needed(model, kind, device, tiled=tiled, streamed=streamed), room, "memory"
+        least, left, where = needed(model, kind, device, tiled=tiled, streamed=streamed, quantized=bool(small)), room, "memory"
         if streamed and least <= room:
-            least, left, where = sum(model.parameters[part] for part in large_parts(model)) * BYTES[kind], host, "main memory"
+            least = sum(stored(model, part, kind, quantized=bool(small)) for part in large_parts(model))
+            left, where = host, "main memory"
         if least <= left:
-            return Placement(kind, tiled, streamed, not number, _why(model, device, room, types[0], kind, tiled, streamed, wishes))
-    asked = f" as it was asked for ({_asked(wishes)})" if wishes != Wishes() else ""
+            why = _why(model, device, room, types[0], kind, tiled, streamed, wishes)
+            return Placement(kind, tiled, streamed, not number, why, small)
+    asked = f" as it was asked for ({_asked(wishes)})" if _asked(wishes) else ""
     raise ModelError(
         f"The model {model.name} cannot be loaded{asked}: it needs about {_size(least)} of {where}, and {_size(left)} are free. "
-        "Close other programs, or choose a smaller model.",
+        f"Close other programs{_hint(model, device, room, host, wishes)}, or choose a smaller model.",
         "model",
     )
+
+
+def _hint(model: Model, device: torch.device, room: int, host: int, wishes: Wishes) -> str:
+    """What else may help: 8 bits, if it would fit with them."""
+    if wishes.quantize == "int8" or not quantizable(model):
+        return ""
+    try:
+        decide(model, device, room, host, wishes.model_copy(update={"quantize": "int8"}))
+    except ModelError:
+        return ""
+    return ", start the studio with --quantize int8, with which it fits"
 
 
 def place(pipe: Any, placement: Placement, model: Model, device: torch.device) -> None:
@@ -154,8 +188,10 @@ def scale(vae: Any) -> int:
 def _why(
     model: Model, device: torch.device, room: int, first: torch.dtype, kind: torch.dtype, tiled: bool, streamed: bool, wishes: Wishes
 ) -> str:
-    def takes(kind: torch.dtype, **how: bool) -> str:
-        return f"about {_size(needed(model, kind, device, **how))}"
+    small = quantizable(model) if wishes.quantize == "int8" else ()
+
+    def takes(kind: torch.dtype, *, quantized: bool = bool(small), **how: bool) -> str:
+        return f"about {_size(needed(model, kind, device, quantized=quantized, **how))}"
 
     asked, since = "as it was asked for", ""
     if wishes.dtype != "auto":
@@ -167,6 +203,13 @@ def _why(
     said = [f"{NAMES[kind]}{since}: it needs {takes(kind, tiled=tiled, streamed=streamed)}, and {_size(room)} were free."]
     if tiled:
         said.append(f"{IN_TILES}, {asked if wishes.tiling == 'on' else 'since a whole one would not fit beside the model'}.")
+    if small:
+        instead = takes(kind, tiled=tiled, streamed=streamed, quantized=False)
+        said.append(f"{IN_EIGHT.format(_listed(small))}, {asked}, without which it would need {instead}. {COST}")
+    elif wishes.quantize == "int8":
+        said.append("It keeps its weights as they are, although 8 bits were asked for: no part is so large that much would be saved.")
+    if model.packed:
+        said.append(PACKED)
     if streamed:
         said.append(f"{IN_LAYERS}, {asked if wishes.offload == 'group' else f'since all of it at once would need {takes(kind)}'}.")
     if wishes.offload == "group" and device.type != "cuda":
@@ -175,7 +218,15 @@ def _why(
 
 
 def _asked(wishes: Wishes) -> str:
-    return ", ".join(f"--{name} {value}" for name, value in wishes if value != "auto")
+    usual = Wishes(compile=wishes.compile)  # which takes no memory
+    return ", ".join(f"--{name} {value}" for name, value in wishes if value != getattr(usual, name))
+
+
+def _listed(parts: tuple[str, ...]) -> str:
+    """Parts as a person would call them."""
+    encoders = sum(part.startswith("text_encoder") for part in parts)
+    words = ["text encoders"] if encoders > 1 else ["text encoder"] if encoders else []
+    return " and ".join([*(["denoiser"] if encoders < len(parts) else []), *words])
 
 
 def _size(count: int) -> str:

@@ -8,7 +8,7 @@ is opened. Knows nothing of torch.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,12 +91,21 @@ class Folder(NamedTuple):
     """Each part's configuration; under "" the pipeline's own."""
     parameters: Mapping[str, int]
     """Numbers in each part that has weights."""
+    matrices: Mapping[str, int]
+    """Those in matrices of layers."""
     bytes: int
     """Of all weights that would be loaded."""
     variant: str | None
     """What `from_pretrained` must be told to find the weights."""
     apart: Mapping[str, tuple[str, str]]
     """Parts that the pipeline's own loader does not find or cannot open -> library and class."""
+    denoiser: str
+    """The part that every step calls."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the denoiser's weights are there too, if the index names one."""
+        return not self.denoiser or self.denoiser in self.parameters
 
 
 class Part(NamedTuple):
@@ -123,8 +132,10 @@ def inspect_autoencoder(path: Path) -> Part:
     return Part(config, [header(file) for file in files], variant)
 
 
-def inspect(path: Path, pipelines: tuple[str, ...]) -> Folder:
+def inspect(path: Path, pipelines: tuple[str, ...], lenders: Collection[str] = ()) -> Folder:
     """Look at a folder as it would be opened. `pipelines` are the classes that may be.
+
+    Of `lenders` among them the denoiser may be missing, whole: such a folder lends its other parts to files that hold a denoiser.
 
     Raises:
         ModelError: it must not be opened, or cannot be; the sentence says why.
@@ -136,7 +147,8 @@ def inspect(path: Path, pipelines: tuple[str, ...]) -> Folder:
     _no_code(path)
     configs: dict[str, Mapping[str, Any]] = {"": index}
     parameters: dict[str, int] = {}
-    size, variant = 0, None
+    matrices: dict[str, int] = {}
+    size, variant, denoiser = 0, None, ""
     beside = BESIDE.get(kind, {})
     missing = [part for part in beside if part not in index]
     if any(not (path / part).is_dir() for part in missing):
@@ -146,6 +158,11 @@ def inspect(path: Path, pipelines: tuple[str, ...]) -> Folder:
         if name in INSTEAD:
             apart[part] = (library, INSTEAD[name])
         folder = path / part
+        if name in DENOISERS:
+            denoiser = part
+            if kind in lenders and not _weighty(folder):
+                configs[part] = _configs(folder) if folder.is_dir() else {}
+                continue
         if not folder.is_dir():
             raise ModelError(f"Its folder {part} is missing. Download the model again, whole.", "model")
         _no_code(folder)
@@ -157,8 +174,9 @@ def inspect(path: Path, pipelines: tuple[str, ...]) -> Folder:
             if not any(tensor.dtype in FLOATS for one in headers for tensor in one.tensors.values()):
                 raise ModelError(f"The weights in {part} are of a type that this version does not compute with.", "model")
             parameters[part] = sum(one.parameters for one in headers)
+            matrices[part] = sum(one.matrices for one in headers)
             size += sum(one.bytes for one in headers)
-    return Folder(kind, configs, parameters, size, variant, apart)
+    return Folder(kind, configs, parameters, matrices, size, variant, apart, denoiser)
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -209,6 +227,11 @@ def _parts(index: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             raise ModelError(f"Its model_index.json names a part {part[:40]!r}, which is no name of a folder.", "model")
         if part not in UNUSED:
             yield part, library, kind
+
+
+def _weighty(folder: Path) -> bool:
+    """Whether there is anything of a part's weights."""
+    return folder.is_dir() and any(file.suffix in (".safetensors", *PICKLES) or ".index." in file.name for file in folder.iterdir())
 
 
 def _no_code(folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from webui.engine.catalogue import Model
 from webui.engine.entry import Place, read
 from webui.engine.ledger import Ledger, Sum
+from webui.engine.lender import lender_for, lends, lent, wanting
 from webui.engine.tensors import COPYING
 from webui.engine.walk import NOWHERE, Times, changed_at, stamp_of, walk, weights_of
 
@@ -32,9 +33,25 @@ class Shelf(Mapping[str, Model]):
         self._new: dict[Path, Model] = {}
         self.unsettled: set[str] = set()
         """What may still be being copied: it is read again each time."""
+        self._lenders: list[Model] | None = None
         self.walk()
 
     def __getitem__(self, name: str) -> Model:
+        model = self._entry(name)
+        if not model.holds:
+            return model
+        folder = lender_for(model, self._folders_that_lend())
+        return wanting(model) if folder is None else lent(model, folder)
+
+    def _folders_that_lend(self) -> list[Model]:
+        """Looked for once after each walk: there may be thousands of files, and few folders."""
+        if self._lenders is None or self.unsettled:
+            folders = [self._entry(name) for name, place in self._places.items() if place.path.is_dir()]
+            self._lenders = [one for one in folders if lends(one)]
+        return self._lenders
+
+    def _entry(self, name: str) -> Model:
+        """What lies there, taken by itself."""
         place = self._places[name]
         stamp, newest = stamp_of(place)
         known = self._read.get(place.path)
@@ -72,7 +89,7 @@ class Shelf(Mapping[str, Model]):
         for folder in self._folders:
             for name, place in walk(folder, self._times):
                 places.setdefault(name, place)
-        self._places = places
+        self._places, self._lenders = places, None
         self.unsettled &= places.keys()
         now = time.time_ns()
         for folder, changed in self._times.items():
@@ -94,7 +111,7 @@ class Shelf(Mapping[str, Model]):
         self._sums[model.path] = Sum(weights_of(model.stamp), whole, body)
         self._ledger.summed(model.path, self._sums[model.path])
         self._read[model.path] = model
-        return model
+        return self[name]
 
     def _summed(self, model: Model) -> Model:
         known = self._sums.get(model.path)

@@ -9,9 +9,10 @@ import json
 import logging
 import math
 import os
+import re
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,7 +48,7 @@ PICKLE = (
 
 SIGNS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the file itself. Run git lfs pull in its folder, or download the file"),
-    (b"GGUF", "is a GGUF file, which this version does not read. Download the .safetensors file of the model instead"),
+    (b"GGUF", "is a GGUF file under another name. Rename it, so that it ends in .gguf"),
     (b"<!DOCTYPE", "is a web page, probably an error that was downloaded in the file's place. Download the file again"),
     (b"<!doctype", "is a web page, probably an error that was downloaded in the file's place. Download the file again"),
     (b"<html", "is a web page, probably an error that was downloaded in the file's place. Download the file again"),
@@ -59,6 +60,13 @@ SIGNS: tuple[tuple[bytes, str], ...] = (
 )
 """How a file begins that is no safetensors file, and what it is then."""
 
+
+TABLE = re.compile(
+    r"(?<!\.weight)$|embed_tokens|token_embedding|position_embedding|word_embeddings|relative_attention_bias|shared\."
+    r"|text_projection|lm_head|output_layer"
+)
+"""What has two dimensions and is no layer's matrix: tables that are looked up in. Nor is what libraries never quantize: the last layer of
+a language model, which turns states into words."""
 
 LIMIT = 1 << 63
 """Of any number in a header."""
@@ -83,6 +91,16 @@ class Header(NamedTuple):
     def parameters(self) -> int:
         """Numbers in all tensors of a floating point type."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors.values() if tensor.dtype.startswith(("F", "BF")))
+
+    @property
+    def matrices(self) -> int:
+        """Numbers in the matrices of layers."""
+        return in_matrices(self.tensors)
+
+
+def in_matrices(tensors: Mapping[str, Tensor]) -> int:
+    """Numbers in the weights of linear layers, by their names and shapes."""
+    return sum(math.prod(tensor.shape) for name, tensor in tensors.items() if len(tensor.shape) == 2 and not TABLE.search(name))
 
 
 def regular(file: Path) -> os.stat_result:
@@ -109,14 +127,23 @@ def header(file: Path) -> Header:
     Raises:
         ModelError: the file is not whole or is something else; the sentence says what, and what to do.
     """
+    return told_broken(file, _header)
+
+
+def told_broken(file: Path, read: Callable[[Path, int], Header]) -> Header:
+    """What `read` makes of the file and its size, with what goes wrong in words.
+
+    Raises:
+        ModelError: the file is not whole or is something else; the sentence says what, and what to do.
+    """
     found = regular(file)
     try:
-        return _header(file, found.st_size)
+        return read(file, found.st_size)
     except PermissionError:
         raise ModelError(f"{_name(file)} may not be read: no permission.", "model") from None
     except OSError as error:
         raise ModelError(f"{_name(file)} cannot be read: {error.strerror}.", "model") from None
-    except _Broken as broken:
+    except Broken as broken:
         if 0 <= time.time() - found.st_mtime < COPYING:
             raise ModelError(
                 f"{_name(file)} is still being copied, or {broken}. Wait until it is there, then look again.", "model"
@@ -124,7 +151,7 @@ def header(file: Path) -> Header:
         raise ModelError(f"{_name(file)} {broken}.", "model") from None
 
 
-class _Broken(Exception):
+class Broken(Exception):
     """What is wrong with a file, as the rest of a sentence that begins with its name."""
 
 
@@ -136,21 +163,21 @@ def _header(file: Path, size: int) -> Header:
             if start.startswith(sign):
                 raise ModelError(f"{_name(file)} {meaning}.", "model")
         if size < 10:
-            raise _Broken(f"is too small to be a model: {size} bytes. Download it again")
+            raise Broken(f"is too small to be a model: {size} bytes. Download it again")
         length = int.from_bytes(start[:8], "little")
         if length > HEADER_LIMIT:
-            raise _Broken("is not a safetensors file")
+            raise Broken("is not a safetensors file")
         if length > size - 8:
-            raise _Broken(f"is incomplete: have {size:,} bytes, and its header alone has {length + 8:,}. Download it again")
+            raise Broken(f"is incomplete: have {size:,} bytes, and its header alone has {length + 8:,}. Download it again")
         stream.seek(8)
         text = stream.read(length)
     tensors, places, metadata = _entries(file, text)
     end = _laid_out(places)
     have = size - 8 - length
     if have < end:
-        raise _Broken(f"is incomplete: have {size:,} of {8 + length + end:,} bytes. Download it again")
+        raise Broken(f"is incomplete: have {size:,} of {8 + length + end:,} bytes. Download it again")
     if have > end:
-        raise _Broken(f"has {have - end:,} bytes too many at its end. Download it again")
+        raise Broken(f"has {have - end:,} bytes too many at its end. Download it again")
     return Header(tensors, metadata, size)
 
 
@@ -159,9 +186,9 @@ def _entries(file: Path, text: bytes) -> tuple[dict[str, Tensor], list[tuple[int
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        raise _Broken("is not a safetensors file, or is damaged: its header is not JSON") from None
+        raise Broken("is not a safetensors file, or is damaged: its header is not JSON") from None
     if not isinstance(value, dict):
-        raise _Broken("is not a safetensors file: its header is not a JSON object")
+        raise Broken("is not a safetensors file: its header is not a JSON object")
     notes = value.pop("__metadata__", None) or {}
     # The key once for each tensor that there is: counting it costs nothing, where hearing of every pair doubles the time.
     if text.count(b'"data_offsets"') > len(value):
@@ -182,18 +209,18 @@ def _entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
         dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         bits = BITS.get(dtype) if isinstance(dtype, str) else None
     except (TypeError, KeyError, ValueError):
-        raise _Broken(f"is damaged: its header does not describe {name[:60]!r} as a tensor") from None
+        raise Broken(f"is damaged: its header does not describe {name[:60]!r} as a tensor") from None
     if bits is None:
-        raise _Broken(f"holds numbers of an unknown type, {str(dtype)[:20]!r}")
+        raise Broken(f"holds numbers of an unknown type, {str(dtype)[:20]!r}")
     count = 1
     for number in shape:
         if type(number) is not int or not 0 <= number < LIMIT:
-            raise _Broken(f"is damaged: {name[:60]!r} has an impossible shape or place")
+            raise Broken(f"is damaged: {name[:60]!r} has an impossible shape or place")
         count *= number
     if type(begin) is not int or type(end) is not int or not (0 <= begin < LIMIT and 0 <= end < LIMIT):
-        raise _Broken(f"is damaged: {name[:60]!r} has an impossible shape or place")
+        raise Broken(f"is damaged: {name[:60]!r} has an impossible shape or place")
     if (count * bits + 7) // 8 != end - begin:
-        raise _Broken(f"is damaged: {name[:60]!r} has another size than its shape says")
+        raise Broken(f"is damaged: {name[:60]!r} has another size than its shape says")
     return dtype, shape, begin, end
 
 
@@ -201,7 +228,7 @@ def _laid_out(places: list[tuple[int, int]]) -> int:
     """Where the last tensor ends; they must follow each other without holes."""
     places.sort()
     if places and (places[0][0] != 0 or any(before[1] != after[0] for before, after in pairwise(places))):
-        raise _Broken("is damaged: its tensors overlap or leave holes")
+        raise Broken("is damaged: its tensors overlap or leave holes")
     return places[-1][1] if places else 0
 
 

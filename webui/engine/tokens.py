@@ -121,33 +121,34 @@ class TokenCounter:
             ModelError: the model's tokenizer or text encoder cannot be read, or an embedding is damaged.
             InvalidRequest: the prompt names too many embeddings.
         """
-        if model.path not in self._loaded:
+        where = model.around or model.path  # a file that lacks its tokenizer, in the folder that lends it
+        if where not in self._loaded:
             try:
-                self._loaded[model.path] = _encoders(model)
+                self._loaded[where] = _encoders(model, where)
             except Exception as error:
                 raise ModelError(f"The tokenizer of {model.name} cannot be read.", "model") from error
         own = bool(model.family) and FAMILIES[model.family].texts not in CLIPS
         text = TAG.sub("", prompt)
         embeddings = {} if own or not models else {one.name.lower(): one for one in spoken((text,), models, model.family)}
-        return Tokens(tuple(one.counted(text, embeddings, whole=own) for one in self._loaded[model.path]), cut=own)
+        return Tokens(tuple(one.counted(text, embeddings, whole=own) for one in self._loaded[where]), cut=own)
 
 
-def _encoders(model: Model) -> tuple[_Encoder, ...]:
-    if model.path.is_file():
+def _encoders(model: Model, where: Path) -> tuple[_Encoder, ...]:
+    if where.is_file():
         tokenizer, window = _clips()
-        two = model.family and FAMILIES[model.family].texts == "two CLIPs"
+        two = model.family and FAMILIES[model.family].texts.startswith("two CLIPs")
         return tuple(_Encoder(name, _length(tokenizer), window) for name in (("CLIP L", "CLIP G") if two else ("CLIP",)))
-    found = [_encoder(model, "")]
+    found = [_encoder(model, where, "")]
     for end in ("_2", "_3"):
         try:
-            found.append(_encoder(model, end))
+            found.append(_encoder(model, where, end))
         except Exception:  # noqa: BLE001 - the tokenizers library has no other; many come without a file that it reads, and the first counts
             log.debug("no tokenizer%s of %s is counted with", end, model.name)
     return tuple(found)
 
 
-def _encoder(model: Model, end: str) -> _Encoder:
-    config = json.loads((model.path / f"text_encoder{end}" / "config.json").read_text())
+def _encoder(model: Model, where: Path, end: str) -> _Encoder:
+    config = json.loads((where / f"text_encoder{end}" / "config.json").read_text())
     kind = str(config.get("model_type", "clip"))
     name = next((name for start, name in KINDS.items() if kind.startswith(start)), "text encoder")
     if name == "CLIP":
@@ -157,7 +158,7 @@ def _encoder(model: Model, end: str) -> _Encoder:
         window = int(FAMILIES[model.family].options.get("max_sequence_length", USUAL)) - marks if model.family else USUAL
     if name == "CLIP" and model.family and FAMILIES[model.family].texts.startswith("two CLIPs"):
         name = {"": "CLIP L", "_2": "CLIP G"}[end]
-    folder = model.path / f"tokenizer{end}"
+    folder = where / f"tokenizer{end}"
     return _Encoder(name, _glm(folder) if name == "ChatGLM" else _length(_tokenizer(folder)), window)
 
 

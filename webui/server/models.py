@@ -18,7 +18,7 @@ from webui.studio import Studio
 MOST = 200
 """Entries in one answer."""
 
-KINDS = ("model", "lora", "embedding", "vae")
+KINDS = ("model", "lora", "embedding", "vae", "parts")
 """In the order in which they are listed."""
 
 
@@ -73,6 +73,7 @@ def models(studio: Studio) -> APIRouter:
 def described(model: Model, word: Callable[[Model], str]) -> dict[str, Any]:
     """An entry of the list. Where on the machine it lies is nobody's business."""
     fields = {"name", "title", "kind", "family", "bytes", "parameters", "reason", "summary", "licence", "words", "sha256", "usable"}
+    fields |= {"lender", "fetch"}
     return {field: getattr(model, field) for field in sorted(fields)} | {
         "hash": model.body[:12] if model.kind == "lora" else model.sha256[:10],
         "word": word(model),

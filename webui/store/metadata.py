@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, BinaryIO
 
@@ -29,17 +30,18 @@ UNREADABLE = "The settings in this PNG are damaged and cannot be read. Choose an
 NEWER = "This picture was made by a newer version of Stepwise. Update this one to read its settings."
 
 
-def write(request: Resolved, seconds: float, at: datetime, dtype: str = "") -> PngInfo:
+def write(request: Resolved, seconds: float, at: datetime, how: Mapping[str, str] | None = None) -> PngInfo:
     """The text chunks of a picture. Never compressed: Pillow itself refuses to read long compressed ones.
 
-    `dtype` is the type of the numbers that it was computed in, where that is known.
+    `how` is what else is known of its making: the type of the numbers, where parts of the model came from.
     """
     truth = {
         "version": VERSION,
         "program": f"Stepwise {__version__}",
         "created": at.isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
-    } | ({"dtype": dtype} if dtype else {})
+        **(how or {}),
+    }
     info = PngInfo()
     info.add_text(KEYWORD, json.dumps(truth | request.model_dump(), ensure_ascii=False))
     info.add_text(PARAMETERS, infotext.write(request))

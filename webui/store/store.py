@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
@@ -71,7 +71,7 @@ class Store:
         seconds: float,
         at: datetime,
         mark: str | None = None,
-        dtype: str = "",
+        how: Mapping[str, str] | None = None,
     ) -> str:
         """Keep a picture with its recipe and its step frames. When this returns it survives a power cut.
 
@@ -81,7 +81,7 @@ class Store:
             seconds: how long the picture took.
             at: local time; day and time of the name.
             mark: a job's id; the name begins with four of its letters, so that `find` knows the picture again.
-            dtype: type of the numbers that it was computed in, where that is known.
+            how: what else is known of its making, such as the type of the numbers that it was computed in.
 
         Returns:
             The picture's path below `outputs/`, with forward slashes.
@@ -89,7 +89,7 @@ class Store:
         Raises:
             StorageError: it cannot be written now; nothing of it is left.
         """
-        png = encoded(rgb, width, height, request, seconds, at, dtype)
+        png = encoded(rgb, width, height, request, seconds, at, how)
         steps = _sheet(frames)
         day = f"{at:%Y-%m-%d}"
         try:
@@ -223,11 +223,13 @@ def _visible(name: str) -> bool:
     return plain and not any(part.startswith(".") for part in name.split("/")) and path.suffix.lower() in (".png", ".jpg")
 
 
-def encoded(rgb: bytes, width: int, height: int, request: Resolved, seconds: float, at: datetime, dtype: str = "") -> bytes:
+def encoded(
+    rgb: bytes, width: int, height: int, request: Resolved, seconds: float, at: datetime, how: Mapping[str, str] | None = None
+) -> bytes:
     """A picture as the PNG that is saved, with its recipe inside."""
     stream = io.BytesIO()
     Image.frombytes("RGB", (width, height), rgb).save(
-        stream, "PNG", pnginfo=metadata.write(request, seconds, at, dtype), compress_level=COMPRESSION
+        stream, "PNG", pnginfo=metadata.write(request, seconds, at, how), compress_level=COMPRESSION
     )
     return stream.getvalue()
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import signal
@@ -60,6 +61,8 @@ def _read(stream: BinaryIO, commands: queue.SimpleQueue[Command]) -> None:
 
 
 def _run(setup: Setup, commands: queue.SimpleQueue[Command], pipe: Pipe) -> None:
+    for chatty in ("torchao", "torch.utils._pytree"):  # of what is not used here
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     # Here and not at the top: the reader above must be running while torch is being imported.
     from webui.engine.engine import Engine
     from webui.engine.loading import KEPT

@@ -26,6 +26,8 @@ from .encode import open_cover, open_latents
 from .pipeline import alphas, assemble
 from .scene import draw_scene
 from .sheets import paint, sheet
+from .silhouettes import COUNT, Taught
+from .silhouettes import loss_of as silhouettes_loss
 from .text import tokens_of
 from .trainer import Trainer, launch, learners
 
@@ -44,16 +46,16 @@ def start(folder: Path, size: int, before: str | None) -> UNet2DConditionModel:
         unet = UNet2DConditionModel.from_pretrained(folder / before, torch_dtype=torch.float32)
     else:
         averages = torch.load(folder / before, weights_only=True)["ema"]
-        # The level put around it when it grows adds parameters, by whose number the two are told apart.
-        unet = next(unet for unet in map(build, CHANNELS) if len(list(unet.parameters())) == len(averages))
-        for parameter, saved in zip(unet.parameters(), averages, strict=True):
+        # The level put around it when it grows adds parameters, by whose number the two are told apart; those of the silhouettes come last.
+        unet = next(unet for unet in map(build, reversed(CHANNELS)) if len(list(unet.parameters())) <= len(averages))
+        for parameter, saved in zip(unet.parameters(), averages, strict=False):
             parameter.data.copy_(saved)
     return unet if tuple(unet.config.block_out_channels) == CHANNELS[size] else grow(unet)
 
 
 def averaged(trainer: Trainer, size: int) -> UNet2DConditionModel:
     unet = build(size)
-    unet.load_state_dict(trainer.averaged())
+    unet.load_state_dict({name.removeprefix("unet."): value for name, value in trainer.averaged().items() if name.startswith("unet.")})
     return unet.eval()
 
 
@@ -67,13 +69,13 @@ def timesteps(n: int, size: int, alphas: Tensor, chance: torch.Generator) -> Ten
     return torch.where(torch.rand(n, generator=chance) < EVENLY, (even * 1000).long(), shaped)
 
 
-def loss_of(unet: UNet2DConditionModel, x: Tensor, weight: Tensor, hidden: Tensor, alphas: Tensor, chance: torch.Generator) -> Tensor:
-    """Error of v, weighted by place: (n, 1, height, width)."""
+def losses_of(taught: Taught, x: Tensor, weight: Tensor, hidden: Tensor, alphas: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Error of v, weighted by place: (n, 1, height, width); and the logits of the silhouettes."""
     t = timesteps(len(x), 8 * x.shape[-1], alphas, chance)
     noise = torch.randn(x.shape, generator=chance).to(x.device)
     a, b = (part.sqrt().view(-1, 1, 1, 1).to(x.device) for part in (alphas[t], 1 - alphas[t]))
-    v = unet((a * x + b * noise).to(unet.dtype), t.to(x.device), hidden, return_dict=False)[0].float()
-    return ((v - (a * noise - b * x)).square() * weight).mean()
+    v, logits = taught((a * x + b * noise).to(taught.unet.dtype), t.to(x.device), hidden)
+    return ((v.float() - (a * noise - b * x)).square() * weight).mean(), logits
 
 
 def train(rank: int, processes: int, given: argparse.Namespace) -> None:
@@ -81,7 +83,8 @@ def train(rank: int, processes: int, given: argparse.Namespace) -> None:
     torch.manual_seed(0)
     unet = start(folder, given.size, None if file.exists() else given.continue_from)
     unet.set_attn_processor(AttnProcessor())  # explicit softmax: its backward is 1.3 times as fast as SDPA's on a CPU
-    trainer = Trainer(unet, file, rate=given.rate, steps=given.steps, fade=given.fade, decay=0.999, rank=rank, world=processes)
+    taught = Taught(unet, given.world)
+    trainer = Trainer(taught, file, rate=given.rate, steps=given.steps, fade=given.fade, decay=0.999, rank=rank, world=processes)
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=trainer.dtype).eval().to(trainer.device)
     latents, cover = open_latents(folder, given.pictures, given.size), open_cover(folder, given.pictures, given.size)
@@ -90,12 +93,14 @@ def train(rank: int, processes: int, given: argparse.Namespace) -> None:
         chance = np.random.default_rng((trainer.step, rank))  # of the step's number: a run that was killed goes on as if it had not been
         words, noise = random.Random(int(chance.integers(1 << 62))), torch.Generator().manual_seed(int(chance.integers(1 << 62)))
         picks = chance.integers(0, given.pictures, given.batch)
-        texts = ["" if words.random() < 0.1 else caption(draw_scene(int(k), given.world), words) for k in picks]
+        scenes = [draw_scene(int(k), given.world) for k in picks]
+        texts = ["" if words.random() < 0.1 else caption(scene, words) for scene in scenes]
         with torch.no_grad():
             hidden = encoder(tokens_of(tokenizer, texts).to(trainer.device)).last_hidden_state
         x = torch.from_numpy(latents[picks].astype(np.float32)).to(trainer.device)
-        weight = 1 + given.focus * torch.from_numpy(cover[picks][:, None] / np.float32(255)).to(trainer.device)
-        trainer.learn(loss_of(unet, x, weight, hidden, signal, noise))
+        share = torch.from_numpy(cover[picks][:, None] / np.float32(255)).to(trainer.device)
+        loss, logits = losses_of(taught, x, 1 + given.focus * share, hidden, signal, noise)
+        trainer.learn(loss + COUNT * silhouettes_loss(logits, scenes, share, given.world))
         trainer.keep()
         if trainer.step % 25 == 0:
             trainer.log(given.batch)

@@ -145,4 +145,9 @@ stepwise.adding = (() => {
   }
 
   models.frames(frame, arrive);
+
+  return {
+    // What this id would bring, as if somebody had typed it.
+    offer: (wanted) => { turn(true); at("#models-add").scrollIntoView({ block: "nearest" }); look(wanted); },
+  };
 })();

@@ -1,8 +1,8 @@
 // The Models tab: what lies in the models' folders, as cards. The studio looks and judges; this draws and passes on.
 stepwise.models = (() => {
   const { at, make, say, ask, copy } = stepwise;
-  const KINDS = { "": "All", model: "Models", lora: "LoRAs", embedding: "Embeddings", vae: "VAEs" };
-  const CALLED = { model: "", lora: "LoRA", embedding: "Embedding", vae: "Autoencoder (VAE)" };
+  const KINDS = { "": "All", model: "Models", lora: "LoRAs", embedding: "Embeddings", vae: "VAEs", parts: "Parts" };
+  const CALLED = { model: "", lora: "LoRA", embedding: "Embedding", vae: "Autoencoder (VAE)", parts: "Parts" };
   const PARTS = { unet: "U-Net", vae: "VAE", denoiser: "denoiser" };
   const PAGE = 60; // cards that are drawn before somebody asks for more
   let revision = null; // of the studio's list, as last heard of
@@ -34,17 +34,21 @@ stepwise.models = (() => {
     const what = [CALLED[entry.kind], entry.family].filter(Boolean).join(CALLED[entry.kind] ? " for " : "");
     const facts = [entry.bytes ? size(entry.bytes) : null, ...parts(entry)].filter(Boolean).join(" · ");
     const use = entry.word || (entry.kind === "model" && usable) ? button("Use", "plain use", () => take(entry), entry.word ? `Put ${entry.word} into the prompt` : `Make pictures with ${title}`) : null;
+    // The owner alone may fetch something; who is here may not be known yet.
+    const fetch = entry.fetch ? button("Fetch what it needs", "plain fetch", () => stepwise.adding.offer(entry.fetch), `See what ${entry.fetch} would bring`) : null;
+    if (fetch) fetch.hidden = role !== "owner";
     const about = make("div", { className: "about" },
       make("h3", { textContent: title, title: name }),
       what ? make("p", { className: "kind", textContent: what }) : null,
       entry.summary && works ? make("p", { className: "summary", textContent: entry.summary }) : null,
-      works ? null : make("p", { className: "reason", textContent: reason }),
+      works && entry.kind !== "parts" ? null : make("p", { className: works ? "summary" : "reason", textContent: reason }),
+      entry.lender ? make("p", { className: "summary", textContent: `Its other parts come from ${entry.lender}.` }) : null,
       facts ? make("p", { className: "facts", textContent: facts }) : null,
       identity(entry),
       entry.loaded ? make("p", { className: "loaded", textContent: entry.loaded }) : null);
     const picture = entry.thumbnail ? make("img", { className: "thumb", loading: "lazy", alt: "", src: `/api/models/thumbnail?name=${encodeURIComponent(name)}` }) : null;
     const words = entry.words.length ? make("ul", { className: "words", aria: { label: `Trigger words of ${title}` } }, ...entry.words.map((word) => make("li", {}, button(word, "chip", (event) => copy(word, event.currentTarget), "Copy")))) : null;
-    const foot = make("div", { className: "foot" }, make("span", { className: "file", textContent: name, title: name }), use);
+    const foot = make("div", { className: "foot" }, make("span", { className: "file", textContent: name, title: name }), fetch, use);
     const made = make("li", { className: works ? "card" : "card broken", data: { name } }, make("article", { aria: { label: title } }, make("div", { className: "top" }, picture, about), words, foot));
     return made;
   }
@@ -84,6 +88,7 @@ stepwise.models = (() => {
     const acts = at("#models .acts");
     role = document.documentElement.dataset.role || role || (await ask("/api/me")).value?.role;
     acts.hidden = role !== "owner";
+    document.querySelectorAll("#models .fetch").forEach((one) => { one.hidden = acts.hidden; });
     if (acts.hidden || acts.dataset.whole) return;
     acts.dataset.whole = "yes";
     added.forEach(([build, arrive]) => { build(at("#models .bar"), acts); arrive(); });
