@@ -59,7 +59,7 @@ def renamed_vae(vae: Any) -> dict[str, Tensor]:
     tensors = {}
     for key, value in vae.state_dict().items():
         linear = "attentions" in key and key.endswith("weight") and value.ndim == 2
-        tensors[_vae(key, vae.config)] = value[:, :, None, None] if linear else value
+        tensors[f"first_stage_model.{_vae(key, vae.config)}"] = value[:, :, None, None] if linear else value
     return tensors
 
 
