@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -75,6 +76,21 @@ def write_loras(folder: Path, width: int, *names: str) -> None:
     for name in names:
         down, up = np.zeros((2, width), np.float32), np.zeros((8, 2), np.float32)
         save_file({f"{layer}.lora_down.weight": down, f"{layer}.lora_up.weight": up}, folder / f"{name}.safetensors")
+
+
+def write_vaes(folder: Path, channels: int, *names: str) -> None:
+    """VAEs for latents of so many channels: one layer, of zeros."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        save_file({"decoder.conv_in.weight": np.zeros((8, channels, 3, 3), np.float32)}, folder / f"{name}.safetensors")
+
+
+def give_vae(folder: Path) -> None:
+    """Let the model in a folder say what its latents are."""
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"vae": ["diffusers", "AutoencoderKL"]}))
+    write_vaes(folder / "vae", 4, "diffusion_pytorch_model")
+    (folder / "vae" / "config.json").write_text('{"_class_name": "AutoencoderKL", "latent_channels": 4}')
 
 
 class FakeWorker:

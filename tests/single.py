@@ -46,6 +46,14 @@ def renamed(unet: Any, vae: Any) -> dict[str, Tensor]:
     return {f"model.diffusion_model.{_unet(key, unet.config)}": value for key, value in unet.state_dict().items()} | renamed_vae(vae)
 
 
+def write_vae(file: Path, vae: Any) -> Path:
+    """An autoencoder in a file of its own, as most are shared."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    state = {key.removeprefix("first_stage_model."): value for key, value in renamed_vae(vae).items()}
+    save_file({key: value.contiguous().clone() for key, value in state.items()}, file)
+    return file
+
+
 def renamed_vae(vae: Any) -> dict[str, Tensor]:
     """The tensors of an autoencoder by the names that they have in a checkpoint."""
     tensors = {}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.fake import FakeWorker, write_model
+from tests.fake import FakeWorker, give_vae, write_model, write_vaes
 from tests.store.test_faults import small_drive
 from webui.cli import running
 from webui.cli.main import main
@@ -55,6 +55,7 @@ def test_help_needs_neither_torch_nor_gradio() -> None:
         (["--sampler", "Elephant"], "Euler a"),
         (["--sampler", "Euler a", "--schedule", "Karras"], "Euler a"),
         (["--model", "nope"], "nope"),
+        (["--vae", "nope"], "There is no VAE called 'nope'. Put its .safetensors file into models/vae/"),
         (["--device", "toaster"], "--device cannot be 'toaster'"),
         (["--dtype", "float8"], "--dtype cannot be 'float8'. Type of the models' numbers: auto (what fits), float32 or bfloat16"),
         (["--offload", "disk"], "--offload cannot be 'disk'. Layers in main memory until they are needed"),
@@ -107,6 +108,21 @@ def test_o_names_the_file_and_leaves_nothing_else(here: Path, capsys: pytest.Cap
     assert capsys.readouterr().out.strip() == "boat.png"
     assert run("a red sailboat", "--steps", "2", "--count", "2", "-o", "boats.png") == 0
     assert sorted(path.name for path in here.iterdir()) == ["boat.png", "boats-1.png", "boats-2.png", "models"]
+
+
+def test_a_vae_is_named_in_short_and_kept_whole(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    give_vae(here / "models" / "fake")
+    write_vaes(here / "models" / "vae", 4, "anime")
+    assert run("a red sailboat", "--steps", "2", "--vae", "anime", "--json") == 0
+    (picture,) = json.loads(capsys.readouterr().out)["pictures"]
+    assert picture["vae"] == "vae/anime.safetensors"
+    with Path(picture["path"]).open("rb") as file:
+        assert metadata.recipe(file).vae == "vae/anime.safetensors"
+    assert compare("a red sailboat", "--steps", "2,3", "--vae", "anime.safetensors", "--json") == 0
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    for cell in cells:
+        with Path(cell["path"]).open("rb") as file:
+            assert metadata.recipe(file).vae == "vae/anime.safetensors"
 
 
 def compare(*arguments: str) -> int:

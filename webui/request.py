@@ -31,6 +31,9 @@ STYLE_LENGTH = 200
 STYLES = 20
 """Most styles of one request."""
 
+AUTOMATIC = "Automatic"
+"""What people and other programs call the model's own."""
+
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -46,6 +49,11 @@ def _multiple(value: int) -> int:
     return value
 
 
+def _own(value: Any) -> Any:
+    """As A1111 says it: Automatic is the model's own."""
+    return None if value in ("", AUTOMATIC) else value
+
+
 def _listed(value: Any) -> Any:
     """JSON has lists only; a request is frozen."""
     return tuple(value) if isinstance(value, list) else value
@@ -59,6 +67,7 @@ Text = Annotated[str, BeforeValidator(_text)]
 Name = Annotated[str, Field(max_length=255), BeforeValidator(_text)]
 # The length stands on the text itself: outside `| None` it makes another kind of error, and half a pair would pass.
 Styles = Annotated[tuple[Annotated[str, Field(max_length=STYLE_LENGTH), BeforeValidator(_text)], ...], BeforeValidator(_listed)]
+Part = Annotated[Name | None, BeforeValidator(_own)]
 Pixels = Annotated[int, Field(ge=64, le=2048), AfterValidator(_multiple)]
 
 
@@ -112,6 +121,12 @@ class Request(BaseModel):
     width: Pixels | None = Field(None, title="Width", description="In pixels.")
     height: Pixels | None = Field(None, title="Height", description="In pixels.")
     model: Name | None = Field(None, title="Model", description="The model that makes the picture.")
+    vae: Part = Field(
+        None,
+        title="VAE",
+        description="The autoencoder that makes the pixels, in place of the model's own: Automatic.",
+        exclude_if=_empty,
+    )
     styles: Styles = Field(
         (),
         max_length=STYLES,

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from webui.access.access import Access
 from webui.comparisons.comparisons import Comparisons
+from webui.engine import vaes
 from webui.engine.catalogue import Model, usable
 from webui.engine.judge import judge
 from webui.engine.loras import fitting
@@ -277,7 +278,13 @@ class Studio:
 
     def loras(self, model: str | None) -> dict[str, Model]:
         """The LoRAs that a model takes, by the names that a prompt calls them."""
-        return fitting(self.stock.models(), self.usual.find(self.stock.models(), model).family)
+        there = self.stock.models()
+        return fitting(there, self.usual.find(there, model).family)
+
+    def vaes(self, model: str | None) -> dict[str, Model]:
+        """The VAEs that fit a model, by name."""
+        there = self.stock.models()
+        return vaes.fitting(there, self.usual.find(there, model))
 
     def tokens(self, request: Request) -> Tokens:
         """How many tokens the prompt has for its model, and where its text encoders' windows end.
@@ -286,7 +293,8 @@ class Studio:
             InvalidRequest, ModelError: it cannot be told; the sentence says why.
         """
         sample = self.words.sample(request)
-        counted = self._counter.count(self.usual.find(self.stock.models(), request.model), sample.text, self.stock.models())
+        there = self.stock.models()
+        counted = self._counter.count(self.usual.find(there, request.model), sample.text, there)
         return counted._replace(sample=sample.chance, problem=sample.problem)
 
     def download(self, id: str, by: Person = OWNER) -> bytes:
@@ -406,9 +414,7 @@ def resolve(request: Request, models: Mapping[str, Model], words: Words, usual: 
         StorageError: it asks for styles, and their file cannot be used.
     """
     model = usual.find(models, request.model)
-    resolved = words.drawn(request.resolve(model.defaults, model.name))
-    judge(resolved, model, models)
-    return resolved
+    return judge(words.drawn(request.resolve(model.defaults, model.name)), model, models)
 
 
 def ledger_of(settings: Settings) -> Path:

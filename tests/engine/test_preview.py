@@ -79,6 +79,22 @@ def test_a_map_is_fitted_where_none_is_shipped(tmp_path: Path) -> None:
     assert np.abs(shown - true).mean() < 0.05
 
 
+def test_a_map_is_fitted_once_and_only_when_somebody_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[Tensor] = []
+    vae = Decoder()
+
+    def decode(latents: Tensor, return_dict: bool) -> tuple[Tensor]:
+        decoded.append(latents)
+        return Decoder.decode(vae, latents, return_dict)
+
+    monkeypatch.setattr(vae, "decode", decode)
+    preview = Preview(tmp_path, vae)
+    assert not decoded, "whoever wants no preview waits for no map"
+    first = preview.fast(latents())
+    fitted = len(decoded)
+    assert fitted and preview.fast(latents()) == first and len(decoded) == fitted
+
+
 @pytest.mark.parametrize(
     "wrong", [{"channels": 16}, {"kernel": 2}, {"fill": float("nan")}, "cut", "empty", "other keys"], ids=lambda value: str(value)
 )

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from diffusers.pipelines.kolors.tokenizer import ChatGLMTokenizer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import CLIPTokenizer
@@ -105,6 +106,15 @@ def test_each_text_encoder_has_its_count_and_the_largest_is_shown(
     tokenizer = CLIPTokenizer.from_pretrained(model.path / "tokenizer")
     assert counted.counts[0].total == len(tokenizer("a red boat, far away", add_special_tokens=False).input_ids)
     assert counted.counts[0].windows == (1 if cut else 2), "BREAK begins a window where there are windows"
+
+
+def test_kolors_counts_with_its_own_tokenizer(tmp_path: Path) -> None:
+    model = scan([write_family(tmp_path / "m", "Kolors").parent])["m"]
+    theirs = ChatGLMTokenizer(str(model.path / "tokenizer" / "tokenizer.model"))
+    for text in ("a red boat", "", "don't 12, far  away", "a (red:1.3) boat"):
+        (counted,) = TokenCounter().count(model, text).counts
+        assert counted.total == len(theirs(plain(text)).input_ids) - 2 and counted.encoder == "ChatGLM"
+    assert counted.window == 254 and TokenCounter().count(model, "").cut, "256 with two marks"
 
 
 def test_a_blend_takes_as_many_as_its_longest_text(tiny: Model) -> None:

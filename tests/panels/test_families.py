@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.fake import FakeWorker, write_few_steps, write_loras
+from tests.fake import FakeWorker, give_vae, write_few_steps, write_loras, write_vaes
 from tests.panels.conftest import OpenPage
 from webui.settings import Settings
 from webui.studio import Studio
@@ -17,7 +17,10 @@ FINISHED = re.compile("^Finished")
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Beside the model of the first family lies one of another, and LoRAs for the first."""
+    """Beside the model of the first family lies one of another, and LoRAs and VAEs for the first."""
+    give_vae(settings.models / "fake")
+    write_vaes(settings.models / "vae", 4, "anime", "sharp")
+    write_vaes(settings.models / "vae", 16, "for another family")
     write_few_steps(settings.models / "few")
     write_loras(settings.models / "loras", 768, "ink", "paper cut")
     write_loras(settings.models / "loras", 2048, "for another family")
@@ -153,3 +156,45 @@ def test_the_list_survives_a_reload(open_page: OpenPage) -> None:
     expect(page.locator("#loras output")).to_have_text("0.3")
     page.reload()
     expect(page.locator("#loras output")).to_have_text("0.3")
+
+
+def pick(page: Page, title: str) -> None:
+    page.locator("h1").click()  # a list that has the focus does not open again
+    page.locator("#vae input").click()
+    page.get_by_role("option", name=title, exact=True).click()
+    expect(page.locator("li[role=option]")).to_have_count(0)
+
+
+def test_a_vae_is_chosen_used_kept_and_gone_with_a_model_that_it_does_not_fit(page: Page, worker: FakeWorker) -> None:
+    vae = page.locator("#vae input")
+    expect(vae).to_have_value("Automatic")
+    assert offered(page, "vae") == ["Automatic", "anime", "sharp"]
+    pick(page, "sharp")
+    page.locator("#generate").click()
+    expect(page.locator("#status-text")).to_have_text(FINISHED)
+    assert worker.submitted[-1].vae == "vae/sharp.safetensors"
+    expect(page.locator("#status-detail")).to_contain_text("VAE sharp.safetensors")
+    page.reload()
+    expect(vae).to_have_value("sharp")
+    page.locator("#to-compare").click()
+    expect(page.locator("#compare-vae input")).to_have_value("sharp")
+    page.get_by_role("tab", name="Create").click()
+    choose(page, "Few steps")
+    expect(page.locator("#vae")).to_be_hidden()
+    page.locator("#generate").click()
+    expect(page.locator("#status-text")).to_have_text(FINISHED)
+    last = worker.submitted[-1]
+    assert last.model == "few" and last.vae is None
+    choose(page, "Fake")
+    expect(vae).to_have_value("Automatic")
+
+
+def test_a_vae_that_is_dropped_in_can_be_chosen_and_one_that_goes_is_chosen_no_longer(
+    page: Page, studio: Studio, settings: Settings
+) -> None:
+    pick(page, "sharp")
+    (settings.models / "vae" / "sharp.safetensors").unlink()
+    write_vaes(settings.models / "vae", 4, "new one")
+    studio.stock.refresh()
+    expect(page.locator("#vae input")).to_have_value("Automatic")
+    assert offered(page, "vae") == ["Automatic", "anime", "new one"]

@@ -118,7 +118,7 @@ def test_another_model_brings_its_own_defaults_and_ideas(page: Page, worker: Fak
     expect(page.locator("#width input")).to_have_value("384")
     expect(page.locator("#sampler input")).to_have_value("Euler a")
     expect(page.locator("#guidance input[type=number]")).to_have_value("9")
-    expect(page.locator("#tokens")).to_contain_text("5 in the encoder's first window")
+    expect(page.locator("#tokens")).to_contain_text("windows of 5")
     expect(page.locator("#ideas button:visible")).to_have_count(1)
     page.locator("#ideas button:visible").click()
     expect(page.locator("#prompt textarea")).to_have_value(HOSTILE)
@@ -263,3 +263,15 @@ def test_everything_is_reached_with_the_tab_key_and_shows_that_it_has_the_focus(
         page.keyboard.press("Tab")
     assert wanted <= reached
     assert ringless <= {""}
+
+
+def test_a_stream_that_there_is_no_room_for_says_so_and_goes_on_by_itself(context: BrowserContext, address: str) -> None:
+    page = context.new_page()  # its console says that the stream was refused
+    page.goto(address)
+    page.wait_for_function("document.querySelector('#engine-state')?.textContent")
+    full = {"error": {"code": "too_many", "message": "You have 64 connections to the studio open."}}
+    page.route("**/api/groups/*/events", lambda route: route.fulfill(status=429, json=full))
+    page.locator("#generate").click()
+    expect(page.locator(STATUS)).to_have_text(f"{full['error']['message']} It goes on by itself as soon as there is room.")
+    page.unroute("**/api/groups/*/events")
+    expect(page.locator(STATUS)).to_have_text(FINISHED)

@@ -10,7 +10,7 @@ import gradio as gr
 import pytest
 
 from webui.comparison import FIELDS, Axis
-from webui.engine.catalogue import Model
+from webui.engine.catalogue import Latents, Model
 from webui.engine.families import FAMILIES, suits
 from webui.engine.samplers import SAMPLERS
 from webui.panels.adopt import adopted
@@ -25,6 +25,7 @@ from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import SHAPES, shaped, size
 from webui.panels.parts.styles import styles
+from webui.panels.parts.vae import vae
 from webui.panels.remember import known, restored
 from webui.people import OWNER
 from webui.request import Defaults, Request
@@ -32,7 +33,7 @@ from webui.studio import Studio
 
 FULL = Request(
     prompt="a\nb", negative="c", steps=7, guidance=2.5, seed=9, sampler="Euler", schedule="Karras", width=320, height=256, model="m",
-    styles=("soft, warm", "ink"),
+    vae="v", styles=("soft, warm", "ink"),
 )  # fmt: skip
 DEFAULTS = Defaults(width=256, height=256)
 
@@ -50,6 +51,7 @@ PARTS: dict[str, Callable[[], Part]] = {
     "size": lambda: size(OFFERED),
     "seed": seed,
     "styles": lambda: styles(["ink", "soft, warm"]),
+    "vae": lambda: vae(OFFERED._replace(vaes=(("V", "v"),))),
     "model": lambda: model({"m": Model(name="m", path="m", title="M")}, "m"),
 }
 
@@ -110,7 +112,7 @@ def test_one_wrong_value_that_a_browser_kept_does_not_cost_the_others() -> None:
 def test_another_model_brings_its_defaults_and_leaves_what_was_set() -> None:
     after = of("Stable Diffusion XL", width=512, height=768, steps=30, guidance=5.0, sampler="Euler a", schedule="Automatic")
     shown = {**DEFAULTS.model_dump(), "guidance": 9.0, "schedule": "Karras"}
-    updates = adopted(DEFAULTS, after, shown)
+    updates = adopted(DEFAULTS, after, shown, Offered.by([after]))
     assert [updates[name]["value"] for name in ("steps", "width", "height", "sampler")] == [30, 512, 768, "Euler a"]
     assert "value" not in updates["guidance"], "it was set, and stays"
     assert updates["schedule"]["value"] == "Automatic", "Euler a does not take Karras"
@@ -125,8 +127,8 @@ def test_a_model_whose_card_names_an_unknown_sampler_does_not_cost_the_page() ->
 def test_what_is_shown_for_a_family_is_what_it_takes(family: str) -> None:
     """Whatever stood there before, what the controls show after a change of model is a request that the model can make."""
     row, before = FAMILIES[family], {**DEFAULTS.model_dump(), "negative": "blue", "guidance": 9.0, "width": 264, "height": 328}
-    before |= {"sampler": "DPM2 a", "schedule": "SGM Uniform"}
-    updates = adopted(DEFAULTS, of(family), before)
+    before |= {"sampler": "DPM2 a", "schedule": "SGM Uniform", "vae": "gone"}
+    updates = adopted(DEFAULTS, of(family), before, Offered.by([of(family)]))
     shown = {name: update.get("value", before[name]) for name, update in updates.items()}
     assert updates["sampler"]["choices"] == list(row.samplers)
     assert updates["schedule"]["choices"] == list(row.samplers[shown["sampler"]].schedules)
@@ -145,7 +147,27 @@ def test_of_several_models_all_is_offered_that_one_of_them_has() -> None:
     assert Offered.by([of("FLUX.1")]).guidance == "Distilled guidance"
     klein = Offered.by([of("FLUX.2 klein"), of("FLUX.1 schnell")])
     assert (klein.guidance, klein.negative, list(klein.samplers)) == ("", False, ["Euler", "LCM", "UniPC"])
-    assert klein.without_hidden({"guidance": 4.0, "negative": "blue", "steps": 4}) == {"guidance": None, "negative": "", "steps": 4}
+    assert klein.without_hidden({"guidance": 4.0, "negative": "blue", "steps": 4}) == {
+        "guidance": None,
+        "negative": "",
+        "steps": 4,
+        "vae": None,
+    }
+
+
+def test_vaes_are_offered_that_fit_all_models_and_stay_while_they_do() -> None:
+    four, scaled, sixteen = (Latents("AutoencoderKL", 4), Latents("AutoencoderKL", 4, 0.13025), Latents("AutoencoderKL", 16))
+    there = {
+        name: Model(name=name, path=name, title=name[0].upper(), kind="vae", latents=latents)
+        for name, latents in {"any": four, "other": four, "xl": scaled, "flux": sixteen}.items()
+    } | {"odd": Model(name="odd", path="odd", title="Odd", kind="vae")}
+    one, xl = (FIRST.model_copy(update={"latents": Latents("AutoencoderKL", 4, scale)}) for scale in (0.18215, 0.13025))
+    assert Offered.by([one], there).vaes == [("A", "any"), ("O", "other")]
+    assert [name for _, name in Offered.by([xl], there).vaes] == ["any", "other", "xl"]
+    assert Offered.by([one, xl], there).vaes == Offered.by([one], there).vaes and not Offered.by([FIRST], there).vaes
+    face = Offered.by([one], there).vae("any")
+    assert (face["choices"][0], face["value"], face["visible"]) == (("Automatic", ""), "any", True)
+    assert Offered.by([one], there).vae("xl")["value"] == "" and Offered.by([FIRST], there).vae("any")["visible"] == HIDDEN
 
 
 def test_values_that_another_model_does_not_have_leave_an_axis() -> None:

@@ -19,6 +19,7 @@ REQUESTS = st.builds(
     guidance=st.none() | st.integers(2, 60).map(lambda halves: halves / 2),
     seed=st.none() | st.integers(0, SEED_LIMIT - 1),
     sampler=st.none() | st.sampled_from(["Euler a", "DPM++ 2M"]),
+    vae=st.none() | st.sampled_from(["vae/anime.safetensors", "7"]),
     width=st.none() | st.integers(8, 256).map(lambda eights: eights * 8),
 )
 

@@ -126,7 +126,43 @@ def test_a_damaged_file_leaves_the_page_as_it_is_and_says_so_where_styles_are_ke
     expect(page.locator("#styles-keeper").get_by_role("status")).to_contain_text("styles.csv is not UTF-8")
 
 
-def test_settings_with_styles_go_to_compare(page: Page, studio: Studio) -> None:
+def test_compare_hears_of_styles_at_once_and_nobody_sees_an_empty_choice(page: Page, studio: Studio) -> None:
+    def make(name: str) -> None:
+        keeper = page.locator("#styles-keeper")
+        keeper.locator("[name=name]").fill(name)
+        keeper.locator("textarea[name=prompt]").fill("soft")
+        keeper.get_by_role("button", name="Save").click()
+        expect(keeper.get_by_role("status")).to_contain_text("Saved")
+
+    for name in ("Ink", "Soft, warm"):
+        studio.words.styles.delete(name)
+    page.reload()
+    expect(page.locator("#styles")).to_be_hidden()
+    expect(page.locator("#styles-edit")).to_have_text("Make a style", use_inner_text=True)
+    page.locator("#styles-edit").click()
+    make("First")  # before Compare was ever opened
+    expect(page.locator("#styles")).to_be_visible()
+    expect(page.locator("#styles-edit")).to_have_text("Edit styles", use_inner_text=True)
+    page.get_by_role("tab", name="Compare").click()
+    choose(page, "First", "#compare-styles")
+    page.get_by_role("tab", name="Create").click()
+    make("Second")
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="Compare").click()
+    choose(page, "Second", "#compare-styles")
+    assert chips(page, "#compare-styles") == ["First", "Second"]
+    for name in ("First", "Second"):
+        studio.words.styles.delete(name)
+    page.reload()
+    expect(page.locator("#compare-styles")).to_be_hidden()
+
+
+def test_settings_with_styles_go_to_compare_and_those_without_take_them_away(page: Page, studio: Studio) -> None:
     choose(page, "Ink")
     page.locator("#to-compare").click()
     expect(page.locator("#compare-styles .token")).to_have_text("Ink")
+    page.get_by_role("tab", name="Create").click()
+    page.locator("#styles .token .token-remove").click()
+    generated(page)
+    page.locator("#status-file").get_by_role("button", name="Compare").click()
+    expect(page.locator("#compare-styles .token")).to_have_count(0)

@@ -43,6 +43,13 @@ def test_ordinary_requests_come_back(prompt: str, negative: str, sampler: str, s
     assert read(write(request)) == Request.parse(request.model_dump())
 
 
+def test_a_vae_is_named_by_its_file_and_found_by_that() -> None:
+    text = write(BOAT.model_copy(update={"vae": "vae/anime, v2.safetensors"}))
+    assert 'Model: storybook, VAE: "anime, v2.safetensors", RNG' in text
+    said = parse(text)
+    assert said is not None and said.request.vae == "anime, v2.safetensors" and not said.more
+
+
 @given(REQUESTS)
 def test_no_request_breaks_it(request_: Resolved) -> None:
     found = read(write(request_))

@@ -167,7 +167,9 @@ class Guests:
         key = object()
         with self._lock:
             if not person.owns and sum(id == person.id for id, _ in self._open.values()) >= TOLD:
-                raise TooMany(f"You have {TOLD} connections to the studio open. Close some of its tabs, then try again.")
+                raise TooMany(
+                    f"You have {TOLD} connections to the studio open, and more are not given to one person. Close some of its tabs."
+                )
             self._open[key] = (person.id, stop)
         try:
             yield

@@ -45,6 +45,7 @@ def compare(
     negative: Annotated[list[str] | None, field("negative", "--negative")] = None,
     width: Annotated[int | None, field("width", "--width")] = None,
     height: Annotated[int | None, field("height", "--height")] = None,
+    vae: Annotated[str | None, field("vae", "--vae")] = None,
     style: Annotated[list[str] | None, field("styles", "--style")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="PNG file to write with all of them on one sheet.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object about the comparison.")] = False,
@@ -65,7 +66,8 @@ def compare(
     given = {name: Axis.read(name, text).values for name in FIELDS if (text := texts.get(name)) is not None}
     lines = {"prompt": tuple(prompt), "negative": tuple(negative or ())}
     comparison = comparison_of(
-        given | {name: values for name, values in lines.items() if values}, {"width": width, "height": height, "styles": style or []}
+        given | {name: values for name, values in lines.items() if values},
+        {"width": width, "height": height, "vae": vae, "styles": style or []},
     )
     if output is not None:
         check_png(output)

@@ -34,6 +34,7 @@ def generate(
     width: Annotated[int | None, field("width", "--width")] = None,
     height: Annotated[int | None, field("height", "--height")] = None,
     model: Annotated[str | None, field("model", "--model")] = None,
+    vae: Annotated[str | None, field("vae", "--vae")] = None,
     style: Annotated[list[str] | None, field("styles", "--style")] = None,
     count: Annotated[int, typer.Option("--count", help="Pictures to make, with seeds seed, seed + 1, ...")] = 1,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="PNG file to write; the outputs folder if left out.")] = None,
@@ -51,7 +52,7 @@ def generate(
     began = time.monotonic()
     given = locals()
     settings = settings_of(**{name: given[name] for name in ENGINE})
-    fields = ("negative", "steps", "guidance", "seed", "sampler", "schedule", "width", "height", "model")
+    fields = ("negative", "steps", "guidance", "seed", "sampler", "schedule", "width", "height", "model", "vae")
     request = Request.parse({"prompt": prompt, "styles": style or []} | {name: given[name] for name in fields})
     if not 1 <= count <= BATCH_LIMIT:
         raise InvalidRequest(f"--count must be from 1 to {BATCH_LIMIT}.", "count")
@@ -108,4 +109,5 @@ def _picture(studio: Studio, job: Job, target: Path | None) -> dict[str, object]
     fields = ("seed", "width", "height", "steps", "sampler", "schedule", "guidance", "model")
     drawn = {"prompt": job.request.text} if job.request.drawn is not None else {}
     about = {"path": str(path)} | {name: getattr(job.request, name) for name in fields}
+    drawn |= {"vae": job.request.vae} if job.request.vae else {}
     return about | drawn | {"seconds": round(last.seconds, 3)}

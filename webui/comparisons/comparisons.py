@@ -343,7 +343,7 @@ def made(entry: ComparisonEntry, requests: Sequence[Request], models: Mapping[st
         resolved, end = request.resolve(model.defaults, model.name), None
         try:
             resolved = words.drawn(resolved)
-            judge(resolved, model, models)
+            resolved = judge(resolved, model, models)
         except (InvalidRequest, ModelError, StorageError) as error:
             refused, end = refused or error, Failed(message=error.message)
         job = Job(uuid.uuid4().hex, entry.id, entry.owner, resolved, now)

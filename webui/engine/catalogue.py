@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
@@ -14,6 +14,24 @@ from webui.errors import ModelError
 from webui.request import SIZE_MULTIPLE, Defaults
 
 BUILTIN = "storybook"
+
+
+class Latents(NamedTuple):
+    """What an autoencoder reads. Nothing tells one apart from another beyond this: so far two of them may be exchanged."""
+
+    kind: str
+    """Its class in diffusers."""
+    channels: int
+    scale: float | None = None
+    """What they are multiplied by for the denoiser, where it is known; a file of weights does not say it."""
+
+    def fit(self, others: Latents) -> bool:
+        """Whether these can be read in place of the others."""
+        return self[:2] == others[:2] and (None in (self.scale, others.scale) or self.scale == others.scale)
+
+    def __str__(self) -> str:
+        scaled = "" if self.scale is None else f", scaled by {self.scale:g}"
+        return f"{self.kind} with {self.channels} latent channels{scaled}"
 
 
 class Model(BaseModel):
@@ -33,6 +51,8 @@ class Model(BaseModel):
     """Of its weights on disk."""
     parameters: Mapping[str, int] = {}
     """How many numbers each of its parts has."""
+    latents: Latents | None = None
+    """Of its autoencoder, or of the autoencoder that it is; `None` where that is not known."""
     matrices: Mapping[str, int] = {}
     """How many of them lie in the matrices of its layers, which can be kept in 8 bits."""
     packed: Mapping[str, int] = {}

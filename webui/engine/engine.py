@@ -17,7 +17,9 @@ from torch import Tensor
 
 from webui.engine import compiling, schedulers
 from webui.engine.catalogue import Model, find
+from webui.engine.decoding import Decoding
 from webui.engine.embeddings import spoken
+from webui.engine.families import Family
 from webui.engine.latents import LAYOUTS
 from webui.engine.loading import Busy, Loaded, Loader
 from webui.engine.loop import Job, Loop, Setting, Task
@@ -26,6 +28,7 @@ from webui.engine.memory import exhausted
 from webui.engine.need import Need
 from webui.engine.shelf import Shelf
 from webui.engine.texts import Spoken
+from webui.engine.vaes import chosen
 from webui.errors import UserError
 from webui.events import Cancelled, Event, Failed, Rendered, Started, Step, Waiting
 from webui.request import Resolved
@@ -126,12 +129,18 @@ class Engine:
         if model.name not in self._loader:
             emit(Waiting(reason=f"The model {model.title} is being loaded."))
         loaded = self._load(model, emit)
+        vae = chosen(request.vae, model, self._models)
         prompt, loras = tags(request.text)
         files = {name: lora.path for name, lora in known(self._models, loras, model.family).items()}
-        with self._loader.using(model), self._told(emit), loaded.adapters.using(loras, files) as active:
+        with (
+            self._loader.using(model),
+            self._told(emit),
+            loaded.adapters.using(loras, files) as active,
+            self._loader.decoding(loaded, vae) as decoding,
+        ):
             setting = Setting(active, partial(loaded.activate, active), not loaded.family.shares)
             words = spoken((prompt, request.negative_text), self._models, model.family)
-            self._paint(request.model_copy(update={"drawn": prompt}), loaded, setting, words, emit)
+            self._paint(request.model_copy(update={"drawn": prompt}), loaded, decoding, setting, words, emit)
 
     def _told(self, emit: Emit) -> AbstractContextManager[None]:
         """Whoever paints is told when the model is being compiled, which takes as long as many steps."""
@@ -150,7 +159,7 @@ class Engine:
                     told = True
                 self._loop.ask(None)
 
-    def _paint(self, request: Resolved, loaded: Loaded, setting: Setting, words: Spoken, emit: Emit) -> None:
+    def _paint(self, request: Resolved, loaded: Loaded, decoding: Decoding, setting: Setting, words: Spoken, emit: Emit) -> None:
         family, prompts = loaded.family, loaded.prompts(setting.key, words)
 
         def ask(task: Task) -> Any:
@@ -166,9 +175,11 @@ class Engine:
         began = time.monotonic()
         config = loaded.pipe.scheduler.config
         scheduler = schedulers.build(request.sampler, request.schedule, request.steps, request.seed, config, family.samplers)
-        schedulers.watch(scheduler, family.samplers[request.sampler], request.steps, partial(self._show, loaded, request, emit, began))
+        schedulers.watch(
+            scheduler, family.samplers[request.sampler], request.steps, partial(self._show, loaded.family, decoding, request, emit, began)
+        )
         # 4. The pipeline, unmodified but for its denoiser and its decoder, which ask the loop.
-        pipe = self._loop.copy_of(loaded.pipe, scheduler, setting)
+        pipe = self._loop.copy_of(decoding.pipe, scheduler, setting)
         prompts.prepare(pipe, ask)
         if family.area:
             # It enlarges what it is asked for to this many latents; a little more, so that nothing is rounded down.
@@ -189,12 +200,12 @@ class Engine:
         made = {"seconds": time.monotonic() - began, "dtype": loaded.placement.numbers, "lender": loaded.lender}
         emit(Rendered(width=request.width, height=request.height, rgb=pixels.numpy().tobytes(), **made))
 
-    def _show(self, loaded: Loaded, request: Resolved, emit: Emit, began: float, i: int, x0: Tensor) -> None:
+    def _show(self, family: Family, decoding: Decoding, request: Resolved, emit: Emit, began: float, i: int, x0: Tensor) -> None:
         picture = None
         if self._previews != "off":
-            latents = LAYOUTS[loaded.family.layout](loaded.pipe, x0, request.width, request.height)
+            latents = LAYOUTS[family.layout](decoding.pipe, x0, request.width, request.height)
             if latents is not None:
-                picture = loaded.preview.fast(latents) if self._previews == "fast" else loaded.preview.fine(latents)
+                picture = decoding.preview.fast(latents) if self._previews == "fast" else decoding.preview.fine(latents)
         emit(Step(i=i, n=request.steps, preview=picture, seconds=time.monotonic() - began))
 
 

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from webui.engine.cards import read_json, said_by, told
 from webui.engine.catalogue import Model
-from webui.engine.extras import Extra, extra
+from webui.engine.extras import Extra, extra, latents_of
 from webui.engine.families import FAMILIES, LENDERS, PIPELINES, defaults_of, family_of, suits
 from webui.engine.files import recognised
 from webui.engine.gguf import any_header
-from webui.engine.safety import AUTOENCODERS, Folder, inspect, weights
-from webui.engine.tensors import PICKLE, PICKLES, Header, header, regular
+from webui.engine.safety import AUTOENCODERS, Folder, inspect, inspect_autoencoder
+from webui.engine.tensors import PICKLE, PICKLES, Header, regular
 from webui.errors import ModelError, UserError
 from webui.request import Request
 
@@ -29,7 +29,7 @@ UNUTTERABLE = frozenset("<>:")
 
 PURPOSES = {
     "lora": "It is a LoRA, which changes a model and is none itself. Use it in a prompt: <lora:{stem}:0.8>.",
-    "vae": "It is an autoencoder (VAE), which is a part of a model: each model brings its own.",
+    "vae": "It is an autoencoder (VAE), which is a part of a model. Choose it under VAE, with a model that it fits.",
     "parts": "It is what files with a denoiser of {family} need beside them, and has no denoiser itself.",
     "embedding": "It is a textual-inversion embedding, which is a word for a model: write {stem} into a prompt.",
 }
@@ -84,7 +84,8 @@ def _file(name: str, place: Place) -> Model:
     checkpoint = recognised(place.path, found)
     known = {
         "name": name, "path": place.path, "family": checkpoint.family, "bytes": checkpoint.bytes, "parameters": checkpoint.parameters,
-        "matrices": checkpoint.matrices, "defaults": defaults_of(checkpoint.family, name, {}), "thumbnail": place.thumbnail,
+        "matrices": checkpoint.matrices, "latents": checkpoint.latents,
+        "defaults": defaults_of(checkpoint.family, name, {}), "thumbnail": place.thumbnail,
         "holds": checkpoint.holds, "width": checkpoint.width, "packed": checkpoint.packed,
     }  # fmt: skip
     return Model(**({"title": place.path.stem, "summary": checkpoint.summary} | _told(place, found) | known))
@@ -96,9 +97,17 @@ def _extra(name: str, place: Place, other: Extra, found: Header) -> Model:
         raise ModelError("Rename it: its name goes into prompts, where <, > and : mean something else.", "model")
     known = {
         "name": name, "path": place.path, "kind": other.kind, "family": other.family, "bytes": found.bytes, "parameters": other.parameters,
-        "reason": PURPOSES[other.kind].format(stem=stem), "thumbnail": place.thumbnail,
+        "latents": other.latents, "reason": PURPOSES[other.kind].format(stem=stem), "thumbnail": place.thumbnail,
     }  # fmt: skip
     return Model(**({"title": stem, "summary": other.summary} | _told(place, found) | known))
+
+
+def _autoencoder(name: str, place: Place) -> Model:
+    part = inspect_autoencoder(place.path)
+    found = part.headers[0]._replace(bytes=sum(one.bytes for one in part.headers))
+    other = extra(found) or Extra("vae", "", {})
+    counted = {"vae": sum(one.parameters for one in part.headers)}
+    return _extra(name, place, other._replace(parameters=counted, latents=latents_of(part.config)), found)
 
 
 def _told(place: Place, found: Header) -> dict[str, Any]:
@@ -109,15 +118,14 @@ def _told(place: Place, found: Header) -> dict[str, Any]:
 def _folder(name: str, place: Place) -> Model:
     path = place.path
     if not (path / "model_index.json").exists() and read_json(path / "config.json").get("_class_name") in AUTOENCODERS:
-        file = header(weights(path)[0][0])
-        other = extra(file) or Extra("vae", "", {"vae": file.parameters})
-        return _extra(name, place, other, file)
+        return _autoencoder(name, place)
     found = inspect(path, PIPELINES, LENDERS)
     family = family_of(found.pipeline, found.configs)
     defaults = defaults_of(family, name, found.configs)
     known = {
         "name": name, "path": path, "family": family, "bytes": found.bytes,
-        "parameters": found.parameters, "matrices": found.matrices, "reason": "", "kind": "model", "thumbnail": place.thumbnail,
+        "parameters": found.parameters, "matrices": found.matrices, "latents": latents_of(found.configs.get("vae", {})),
+        "reason": "", "kind": "model", "thumbnail": place.thumbnail,
         "holds": (), "fetch": "", "lender": "", "around": None, "width": _width(family, found),
     }  # fmt: skip
     if not found.whole:

@@ -6,8 +6,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from types import NoneType
+from typing import Any, Literal, NamedTuple
 
+from webui.engine.catalogue import Latents
 from webui.engine.embeddings import WIDTHS as WORD_WIDTHS
 from webui.engine.embeddings import vectors
 from webui.engine.tensors import Header
@@ -38,6 +40,15 @@ CHANNELS: Mapping[int, str] = {
 """Latent channels of an autoencoder -> whose it may be; autoencoders of one layout are told apart by nothing else."""
 
 
+SINGLE = "AutoencoderKL"
+"""What an autoencoder in a single file is."""
+
+USUAL: Mapping[str, float] = {SINGLE: 0.18215, "AutoencoderTiny": 1.0}
+"""By what latents are scaled where a folder's configuration does not say it, as older ones do not."""
+
+USUAL_CHANNELS = 4
+
+
 class Extra(NamedTuple):
     """A file that goes with models."""
 
@@ -47,6 +58,8 @@ class Extra(NamedTuple):
     parameters: Mapping[str, int]
     """Numbers in each part that it changes or is."""
     summary: str = ""
+    latents: Latents | None = None
+    """Of an autoencoder, where they are known."""
 
 
 def extra(found: Header) -> Extra | None:
@@ -75,7 +88,17 @@ def _autoencoder(found: Header) -> Extra | None:
     first = names.get("decoder.conv_in.weight")
     if first is None or len(first.shape) != 4 or not all(key.startswith(AUTOENCODER) for key in names):
         return None
-    return Extra("vae", "", {"vae": found.parameters}, CHANNELS.get(first.shape[1], f"It has {first.shape[1]} latent channels."))
+    channels = first.shape[1]
+    # FLUX.2's have a batch norm; diffusers opens them from folders alone.
+    read = None if any(key.startswith("bn.") for key in names) else Latents(SINGLE, channels)
+    return Extra("vae", "", {"vae": found.parameters}, CHANNELS.get(channels, f"It has {channels} latent channels."), read)
+
+
+def latents_of(config: Mapping[str, Any]) -> Latents | None:
+    """Those of an autoencoder in a folder, by its configuration."""
+    kind = str(config.get("_class_name", ""))
+    channels, scale = config.get("latent_channels", config.get("z_dim", USUAL_CHANNELS)), config.get("scaling_factor", USUAL.get(kind))
+    return Latents(kind, channels, scale) if kind and type(channels) is int and type(scale) in (float, int, NoneType) else None
 
 
 def _embedding(found: Header) -> Extra | None:

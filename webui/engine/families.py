@@ -27,6 +27,8 @@ class File(NamedTuple):
     """A tensor that every such file has, whose last dimension is ..."""
     width: int
     """... this: the width of the text that the U-Net takes."""
+    scale: float
+    """What its latents are multiplied by."""
     parts: Mapping[str, str]
     """Part -> the beginning of its tensors' names; none may be missing."""
     spread: tuple[str, float] | None = None
@@ -76,10 +78,14 @@ class Family(NamedTuple):
 CROSS = "model.diffusion_model.input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
 LAST = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
 LATENT = {"unet": "model.diffusion_model.", "vae": "first_stage_model."}
-SD1 = File("sd1", CROSS.format(1), 768, LATENT | {"text_encoder": "cond_stage_model.transformer."})
-SD2 = File("sd2", CROSS.format(1), 1024, LATENT | {"text_encoder": "cond_stage_model.model."}, (LAST, 0.09))
+SD1 = File("sd1", CROSS.format(1), 768, 0.18215, LATENT | {"text_encoder": "cond_stage_model.transformer."})
+SD2 = File("sd2", CROSS.format(1), 1024, 0.18215, LATENT | {"text_encoder": "cond_stage_model.model."}, (LAST, 0.09))
 SDXL = File(
-    "sdxl", CROSS.format(4), 2048, LATENT | {"text_encoder": "conditioner.embedders.0.", "text_encoder_2": "conditioner.embedders.1."}
+    "sdxl",
+    CROSS.format(4),
+    2048,
+    0.13025,
+    LATENT | {"text_encoder": "conditioner.embedders.0.", "text_encoder_2": "conditioner.embedders.1."},
 )
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from webui.engine import gguf
+from webui.engine.catalogue import Latents
 from webui.engine.denoisers import inner
+from webui.engine.extras import SINGLE
 from webui.engine.families import FAMILIES, File
 from webui.engine.gguf import any_header
 from webui.engine.tensors import FLOATS, Header, Tensor, in_matrices, regular
@@ -86,6 +88,8 @@ class Checkpoint(NamedTuple):
     """Bytes of the matrices of parts that stay packed in memory."""
     summary: str = ""
     """What is to be said of the file."""
+    latents: Latents | None = None
+    """Of its autoencoder, where it holds one."""
 
 
 def recognise(path: Path) -> Checkpoint:
@@ -198,8 +202,13 @@ def _checkpoint(path: Path, found: Header, name: str, file: File) -> Checkpoint:
     scheduler: dict[str, Any] = {} if (said := _prediction(path, found)) is None else {"prediction_type": said}
     if "ztsnr" in found.tensors:
         scheduler |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    return Checkpoint(name, parameters, matrices, found.bytes, scheduler)
+    decoder = found.tensors.get(DECODER)
+    latents = Latents(SINGLE, decoder.shape[1] if decoder is not None and len(decoder.shape) == 4 else 0, file.scale)
+    return Checkpoint(name, parameters, matrices, found.bytes, scheduler, latents=latents)
 
+
+DECODER = "first_stage_model.decoder.conv_in.weight"
+"""The decoder's first layer: its second dimension is the channels of the latents."""
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"
 """The U-Net's first layer: its second dimension is the channels that it takes."""

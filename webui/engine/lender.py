@@ -44,8 +44,8 @@ def lent(model: Model, folder: Model) -> Model:
     matrices = {part: number for part, number in folder.matrices.items() if part not in model.holds}
     weights, bar, rest = model.stamp.partition("|")
     changes = {
-        "lender": folder.name, "around": folder.path, "parameters": {**model.parameters, **parts},
-        "matrices": {**model.matrices, **matrices}, "reason": "", "fetch": "",
+        "lender": folder.name, "latents": model.latents or folder.latents, "around": folder.path,
+        "parameters": {**model.parameters, **parts}, "matrices": {**model.matrices, **matrices}, "reason": "", "fetch": "",
         "stamp": f"{weights}+{folder.stamp.partition('|')[0]}{bar}{rest}",
     }  # fmt: skip
     return model.model_copy(update=changes)

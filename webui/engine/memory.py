@@ -77,6 +77,11 @@ def quantizable(model: Model) -> tuple[str, ...]:
     return tuple(part for part in parts if model.parameters[part] >= WORTH and part not in model.packed)
 
 
+def weighing(part: Model, dtype: torch.dtype, device: torch.device) -> int:
+    """Bytes that something takes that is loaded beside a model, without the pictures that it makes."""
+    return round(sum(part.parameters.values()) * BYTES[dtype] * ROOM.get(device.type, ELSEWHERE))
+
+
 def large_parts(model: Model) -> tuple[str, ...]:
     """The parts whose layers can be fetched one by one: the denoiser, and language models where the pipeline itself calls them.
 

@@ -140,7 +140,7 @@ def tile(vae: Any) -> None:
     vae.enable_tiling()
     if hasattr(vae, "tile_sample_min_size"):  # others have smaller ones anyway
         vae.tile_sample_min_size = min(vae.tile_sample_min_size, TILE)
-        vae.tile_latent_min_size = vae.tile_sample_min_size // _scale(vae)
+        vae.tile_latent_min_size = vae.tile_sample_min_size // scale(vae)
 
 
 def decode(vae: Any, latents: Tensor) -> Tensor:
@@ -149,6 +149,9 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
     Args:
         latents: (n, channels, height, width), for an autoencoder of films (n, channels, 1, height, width).
     """
+    if latents.device.type == "cpu" and latents.ndim == 4 and isinstance(vae, torch.nn.Module):  # not for films
+        # Decoding is 1.7 times as fast. Not when the model is loaded: turning the weights over takes a tenth as long as that, once.
+        vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     can = hasattr(vae, "use_tiling") and not vae.use_tiling
     if not can or _whole(vae, latents) <= free(latents.device):
         try:
@@ -164,7 +167,7 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
 
 def _whole(vae: Any, latents: Tensor) -> int:
     """Bytes that decoding these takes."""
-    height, width = (side * _scale(vae) for side in latents.shape[-2:])
+    height, width = (side * scale(vae) for side in latents.shape[-2:])
     return decoding(width, height, latents.element_size())
 
 
@@ -177,8 +180,8 @@ def _tiled(vae: Any) -> Iterator[None]:
         vae.disable_tiling()
 
 
-def _scale(vae: Any) -> int:
-    """Pixels per latent, along one side."""
+def scale(vae: Any) -> int:
+    """Pixels that an autoencoder makes of each latent, along one side."""
     return int(getattr(vae, "spatial_compression_ratio", None) or 2 ** (len(vae.config.block_out_channels) - 1))
 
 

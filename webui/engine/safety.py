@@ -8,11 +8,11 @@ is opened. Knows nothing of torch.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from webui.engine.tensors import FLOATS, PICKLE, PICKLES, header, regular
+from webui.engine.tensors import FLOATS, PICKLE, PICKLES, Header, header, regular
 from webui.errors import ModelError
 
 JSON_LIMIT = 4 << 20
@@ -106,6 +106,30 @@ class Folder(NamedTuple):
     def whole(self) -> bool:
         """Whether the denoiser's weights are there too, if the index names one."""
         return not self.denoiser or self.denoiser in self.parameters
+
+
+class Part(NamedTuple):
+    """A folder with one part of a pipeline that may be opened."""
+
+    config: Mapping[str, Any]
+    headers: Sequence[Header]
+    """Of its files of weights."""
+    variant: str | None
+    """As in `Folder`."""
+
+
+def inspect_autoencoder(path: Path) -> Part:
+    """Look at a folder that holds an autoencoder and nothing else, as it would be opened.
+
+    Raises:
+        ModelError: it must not be opened, or cannot be; the sentence says why.
+    """
+    config = read_json(path / "config.json")
+    if config.get("_class_name") not in AUTOENCODERS:
+        raise ModelError("It is no autoencoder that this version knows.", "model")
+    _no_code(path)
+    files, variant = weights(path)
+    return Part(config, [header(file) for file in files], variant)
 
 
 def inspect(path: Path, pipelines: tuple[str, ...], lenders: Collection[str] = ()) -> Folder:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import sentencepiece
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from webui.engine import clip
@@ -17,6 +18,7 @@ from webui.engine.families import CLIPS, FAMILIES
 from webui.engine.loras import TAG
 from webui.engine.mixed import mixed
 from webui.engine.prompt import Segment, parse, plain
+from webui.engine.tensors import regular
 from webui.errors import ModelError
 
 log = logging.getLogger(__name__)
@@ -27,8 +29,11 @@ CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 OPTIONS = {"unk_token": clip.END, "end_of_word_suffix": clip.LAST}
 
 
-KINDS = {"clip": "CLIP", "t5": "T5", "umt5": "T5", "gemma": "Gemma", "qwen": "Qwen", "llama": "Llama"}
+KINDS = {"clip": "CLIP", "t5": "T5", "umt5": "T5", "gemma": "Gemma", "qwen": "Qwen", "llama": "Llama", "chatglm": "ChatGLM"}
 """How a text encoder's type begins in its configuration, and what people call it."""
+
+GLM_MARKS = 2
+"""Tokens that ChatGLM's text begins with."""
 
 USUAL = 512
 """Tokens that encoders other than CLIP are given, where the family does not say."""
@@ -77,12 +82,13 @@ class Tokens(NamedTuple):
 
 class _Encoder(NamedTuple):
     name: str
-    tokenizer: Tokenizer
+    length: Callable[[str], int]
+    """How many tokens a text has, without the marks of start and end."""
     window: int
 
     def counted(self, text: str, embeddings: Mapping[str, Embedding], *, whole: bool) -> Count:
         if whole:
-            total = self._length(plain(text))
+            total = self.length(plain(text))
             return Count(self.name, total, self.window, max(1, -(-total // self.window)))
         found = mixed(text)
         parts = [[self._of(window, embeddings) for window in parse(part)] for part, _ in found.parts]
@@ -99,10 +105,7 @@ class _Encoder(NamedTuple):
                 vectors += embeddings[span.name].vectors
                 begun = span.end
             pieces.append(text[begun:])
-        return self._length(" ".join(pieces)) + vectors
-
-    def _length(self, text: str) -> int:
-        return len(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        return self.length(" ".join(pieces)) + vectors
 
 
 class TokenCounter:
@@ -134,7 +137,7 @@ def _encoders(model: Model, where: Path) -> tuple[_Encoder, ...]:
     if where.is_file():
         tokenizer, window = _clips()
         two = model.family and FAMILIES[model.family].texts.startswith("two CLIPs")
-        return tuple(_Encoder(name, tokenizer, window) for name in (("CLIP L", "CLIP G") if two else ("CLIP",)))
+        return tuple(_Encoder(name, _length(tokenizer), window) for name in (("CLIP L", "CLIP G") if two else ("CLIP",)))
     found = [_encoder(model, where, "")]
     for end in ("_2", "_3"):
         try:
@@ -151,10 +154,24 @@ def _encoder(model: Model, where: Path, end: str) -> _Encoder:
     if name == "CLIP":
         window = int(config.get("max_position_embeddings", clip.WINDOW)) - 2  # without the marks of start and end
     else:
-        window = int(FAMILIES[model.family].options.get("max_sequence_length", USUAL)) - 1 if model.family else USUAL
+        marks = GLM_MARKS if name == "ChatGLM" else 1
+        window = int(FAMILIES[model.family].options.get("max_sequence_length", USUAL)) - marks if model.family else USUAL
     if name == "CLIP" and model.family and FAMILIES[model.family].texts.startswith("two CLIPs"):
         name = {"": "CLIP L", "_2": "CLIP G"}[end]
-    return _Encoder(name, _tokenizer(where / f"tokenizer{end}"), window)
+    folder = where / f"tokenizer{end}"
+    return _Encoder(name, _glm(folder) if name == "ChatGLM" else _length(_tokenizer(folder)), window)
+
+
+def _length(tokenizer: Tokenizer) -> Callable[[str], int]:
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _glm(folder: Path) -> Callable[[str], int]:
+    """Of Kolors, whose tokenizer is a model of sentencepiece and has no other file."""
+    file = folder / "tokenizer.model"
+    regular(file)  # it would wait for ever at a pipe
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(file))
+    return lambda text: len(pieces.encode(text))
 
 
 def _tokenizer(folder: Path) -> Tokenizer:

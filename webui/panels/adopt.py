@@ -16,7 +16,7 @@ from webui.panels.remember import AT_ONCE, QUIET
 from webui.request import Defaults
 from webui.studio import Studio
 
-ADOPTED = (*Defaults.model_fields, "negative")
+ADOPTED = (*Defaults.model_fields, "negative", "vae")
 """The controls that another model changes."""
 
 
@@ -30,11 +30,16 @@ def defaults_of(studio: Studio, name: Any) -> Defaults:
     return chosen(studio, name).defaults
 
 
-def adopted(before: Defaults, after: Model, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Control -> what it shows now. `values` is what the controls showed."""
+def offered_by(studio: Studio, *models: Model) -> Offered:
+    """What can be set for these models here."""
+    return Offered.by(models, studio.stock.models())
+
+
+def adopted(before: Defaults, after: Model, values: Mapping[str, Any], offered: Offered) -> dict[str, Any]:
+    """Control -> what it shows now. `values` is what the controls showed; `offered` is for the model `after`."""
     kept = {name: values[name] for name in Defaults.model_fields if whole(values[name]) != getattr(before, name)}
     shown = {name: kept.get(name, getattr(after.defaults, name)) for name in Defaults.model_fields}
-    faces = Offered.by([after]).faces(shown)
+    faces = offered.faces(shown | {"vae": values.get("vae")})
     return {
         name: gr.update(**({} if name in kept or name not in shown else {"value": shown[name]}) | faces.get(name, {})) for name in ADOPTED
     }

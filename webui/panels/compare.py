@@ -13,7 +13,7 @@ from gradio.components import Component
 
 from webui.comparison import LINES, Comparison
 from webui.panels import follow
-from webui.panels.adopt import ADOPTED, adopted, chosen, defaults_of, proposed, relist, schedules, shown_with
+from webui.panels.adopt import ADOPTED, adopted, chosen, defaults_of, offered_by, proposed, relist, schedules, shown_with
 from webui.panels.asking import person
 from webui.panels.follow import Ticket
 from webui.panels.loras import loras
@@ -25,6 +25,7 @@ from webui.panels.parts.prompt import negative, prompt
 from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import size
+from webui.panels.parts.vae import vae
 from webui.panels.remember import AT_ONCE, QUIET, fields, known, remember, restored
 from webui.panels.renewed import renews
 from webui.panels.styling import known_styles, styling
@@ -50,7 +51,7 @@ MARKUP = Path(__file__).parent / "markup"
 def compare(studio: Studio) -> None:
     """Lay out the tab and wire it."""
     usual, models = studio.default_model(), studio.models()
-    offered = Offered.by([usual])
+    offered = offered_by(studio, usual)
     with gr.Row(elem_id="compare", elem_classes="studio"):
         with gr.Column(elem_classes="compose"):
             words = prompt(usual.ideas[0] if usual.ideas else "", PREFIX)
@@ -77,8 +78,9 @@ def compare(studio: Studio) -> None:
                 size(offered, PREFIX),
                 sampling(offered, PREFIX),
                 seed(PREFIX),
-                model(models, usual.name, PREFIX),
             ]
+            with gr.Row(elem_classes="pair"):
+                parts += [model(models, usual.name, PREFIX), vae(offered, PREFIX)]
     controls = {name: control for part in parts for name, control in part.components.items()}
     controls |= {name: control for one in axes for name, control in one.components.items()}
     _press(studio, parts, axes, controls, generate)
@@ -86,7 +88,7 @@ def compare(studio: Studio) -> None:
     applied = gr.Textbox(usual.name, visible=False)
     _remember(studio, parts, axes, controls, applied, usual.name)
     _adopt(studio, controls, applied)
-    renews(studio, controls["model"], PREFIX)
+    renews(studio, controls, partial(_offered, studio), PREFIX)
     schedules(controls, partial(_offered, studio))
     # In the browser alone: the pictures are there already.
     pair = _trigger("pair")
@@ -97,7 +99,7 @@ def _offered(studio: Studio, shown: Mapping[str, Any]) -> Offered:
     """What can be set: by the models that are compared, or else by the one that is chosen."""
     names = next((shown.get(f"{name}-values") for name in AXES if shown.get(name) == "model"), None)
     compared = [model for name, model in studio.models().items() if name in names] if isinstance(names, list) else []
-    return Offered.by(compared or [chosen(studio, shown.get("model"))])
+    return offered_by(studio, *(compared or [chosen(studio, shown.get("model"))]))
 
 
 def _markup(part: str) -> str:
@@ -206,8 +208,8 @@ def _adopt(studio: Studio, controls: Mapping[str, Component], applied: Component
     def adopt(before: str, *values: Any) -> list[Any]:
         shown = dict(zip(controls, values, strict=True))
         model = chosen(studio, shown["model"])
-        updates = adopted(defaults_of(studio, before), model, shown)
         offered = _offered(studio, shown)
+        updates = adopted(defaults_of(studio, before), model, shown, offered)
         chips = [left(studio.models(), offered, shown[name], shown[f"{name}-values"]) for name in AXES]
         return [*updates.values(), *chips, model.name]
 

@@ -11,7 +11,7 @@ import gradio as gr
 from gradio.components import Component
 
 from webui.panels import follow
-from webui.panels.adopt import ADOPTED, adopted, chosen, defaults_of, proposed, relist, schedules, shown_with
+from webui.panels.adopt import ADOPTED, adopted, chosen, defaults_of, offered_by, proposed, relist, schedules, shown_with
 from webui.panels.asking import person
 from webui.panels.ideas import ideas, ideas_of
 from webui.panels.loras import loras
@@ -23,6 +23,7 @@ from webui.panels.parts.prompt import negative, prompt
 from webui.panels.parts.sampling import sampling
 from webui.panels.parts.seed import seed
 from webui.panels.parts.size import SHAPES, shaped, size
+from webui.panels.parts.vae import vae
 from webui.panels.remember import AT_ONCE, QUIET, fields, known, remember, restored
 from webui.panels.renewed import renews, takes
 from webui.panels.styling import EDIT, keeper, known_styles, styling
@@ -40,13 +41,13 @@ STRIP = """<div class="strip" role="listbox" aria-label="Steps" tabindex="0"></d
 def create(studio: Studio) -> None:
     """Lay out the tab and wire it."""
     usual = studio.default_model()
-    offered = Offered.by([usual])
+    offered = offered_by(studio, usual)
     with gr.Row(elem_id="create", elem_classes="studio"):
         with gr.Column(elem_classes="compose"):
             words = prompt(usual.ideas[0] if usual.ideas else "")
             gr.HTML(f'<div class="under"><div id="tokens" class="tokens"></div>{EDIT}</div>', padding=False)
             chosen_styles = styling(studio)
-            keeper(studio, chosen_styles.components["styles"])
+            keeper()
             loras()
             with gr.Row(elem_classes="actions"):
                 generate = gr.Button("Generate", variant="primary", elem_id="generate")
@@ -60,7 +61,9 @@ def create(studio: Studio) -> None:
         with gr.Column(elem_classes="settings"):
             without = negative(there=offered.negative)
             shapes = _shapes()
-            parts = [words, chosen_styles, without, size(offered), sampling(offered), seed(), model(studio.models(), usual.name)]
+            parts = [words, chosen_styles, without, size(offered), sampling(offered), seed()]
+            with gr.Row(elem_classes="pair"):
+                parts += [model(studio.models(), usual.name), vae(offered)]
             count = gr.Slider(1, follow.COUNT_LIMIT, 1, step=1, label="Pictures", elem_id="count", interactive=True, buttons=[])
             copy = link_button()
     controls = {name: control for part in parts for name, control in part.components.items()} | {"count": count}
@@ -70,11 +73,16 @@ def create(studio: Studio) -> None:
     _remember(studio, parts, controls, chips, applied, usual.name)
     copies(copy, controls)
     _adopt(studio, controls, chips, applied)
-    renews(studio, controls["model"])
-    schedules(controls, lambda shown: Offered.by([chosen(studio, shown["model"])]))
+    renews(studio, controls, partial(_offered, studio))
+    schedules(controls, partial(_offered, studio))
     for name, button in shapes.items():
         outline = partial(_outline, studio, name)
         button.click(outline, controls["model"], [controls["width"], controls["height"]], **AT_ONCE)
+
+
+def _offered(studio: Studio, shown: Mapping[str, Any]) -> Offered:
+    """What can be set for the chosen model."""
+    return offered_by(studio, chosen(studio, shown["model"]))
 
 
 def _shapes() -> dict[str, gr.Button]:
@@ -92,7 +100,7 @@ def _press(studio: Studio, parts: list[Part], controls: Mapping[str, Component],
     ticket = gr.JSON(visible=False)
 
     def read(given: Mapping[str, Any]) -> dict[str, Any]:
-        return Offered.by([chosen(studio, given["model"])]).without_hidden(fields(parts, given))
+        return _offered(studio, given).without_hidden(fields(parts, given))
 
     def press(request: gr.Request, *values: Any) -> tuple[dict[str, Any], Any]:
         return follow.submit(studio, read, dict(zip(controls, values, strict=True)), person(request))
@@ -114,7 +122,7 @@ def _remember(
         shown = known_styles(studio, restored(parts, saved) | linked)
         count = saved["count"] if type(saved.get("count")) in (int, float) else gr.skip()
         model = chosen(studio, linked.get("model", saved.get("model")))
-        shown = shown_with(Offered.by([model]), usual, proposed(model, laid, shown))
+        shown = shown_with(offered_by(studio, model), usual, proposed(model, laid, shown))
         ticket = follow.latest(studio, person(request)) | {"told": sentence}
         return [*shown.values(), count, *ideas_of(model, len(chips)), model.name, ticket]
 
@@ -131,7 +139,7 @@ def _adopt(studio: Studio, controls: Mapping[str, Component], chips: list[Compon
     def adopt(before: str, *values: Any) -> list[Any]:
         shown = dict(zip(controls, values, strict=True))
         model = chosen(studio, shown["model"])
-        updates = adopted(defaults_of(studio, before), model, shown)
+        updates = adopted(defaults_of(studio, before), model, shown, offered_by(studio, model))
         return [*updates.values(), *ideas_of(model, len(chips)), model.name]
 
     outputs = [*(controls[name] for name in ADOPTED), *chips, applied]

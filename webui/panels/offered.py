@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Self
 
 from webui.engine.catalogue import Model
 from webui.engine.families import FAMILIES
 from webui.engine.samplers import AUTOMATIC, SCHEDULES
+from webui.engine.vaes import fits, fitting
 from webui.panels.part import whole
+from webui.panels.parts.model import choices
 from webui.request import Defaults, title
+
+NOTHING: Mapping[str, Model] = MappingProxyType({})
 
 HIDDEN: Literal["hidden"] = "hidden"
 """Out of sight, but still in the page: what was typed stays, and so does what the script has written on it."""
@@ -26,10 +31,12 @@ class Offered(NamedTuple):
     multiple: int
     """Width and height are multiples of this many pixels."""
     defaults: Defaults
+    vaes: Sequence[tuple[str, str]] = ()
+    """What the list of VAEs shows, and the names that stand for them: those that fit all of the models."""
 
     @classmethod
-    def by(cls, models: Sequence[Model]) -> Self:
-        """By these models, of which there is at least one."""
+    def by(cls, models: Sequence[Model], there: Mapping[str, Model] = NOTHING) -> Self:
+        """By these models, of which there is at least one; VAEs from among what is `there`."""
         families = [FAMILIES[model.family] for model in models]
         samplers: dict[str, tuple[str, ...]] = {}
         for family in families:
@@ -42,6 +49,7 @@ class Offered(NamedTuple):
             any(family.negative for family in families),
             max(family.multiple for family in families),
             models[0].defaults,
+            choices({name: vae for name, vae in fitting(there, models[0]).items() if all(fits(vae, model) for model in models)}),
         )
 
     def schedules(self, sampler: str) -> tuple[str, ...]:
@@ -54,6 +62,12 @@ class Offered(NamedTuple):
         offered = self.schedules(sampler)
         return {"choices": list(offered), "value": shown if shown in offered else AUTOMATIC}
 
+    def vae(self, shown: Any) -> dict[str, Any]:
+        """How the list of VAEs looks; the one that is shown stays if it fits. Out of sight where there is none."""
+        names = [name for _, name in self.vaes]
+        value = shown if shown in names else ""
+        return {"choices": [(AUTOMATIC, ""), *self.vaes], "value": value, "visible": True if names else HIDDEN}
+
     def faces(self, shown: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Control -> how it looks; `shown` is what the controls hold. What cannot stay there gives way to what can."""
         sampler = shown["sampler"] if shown["sampler"] in self.samplers else self.defaults.sampler
@@ -63,12 +77,14 @@ class Offered(NamedTuple):
             "schedule": self.schedule(sampler, shown["schedule"]),
             "guidance": {"visible": True, "label": self.guidance} if self.guidance else {"visible": HIDDEN},
             "negative": {"visible": True if self.negative else HIDDEN},
+            "vae": self.vae(shown.get("vae")),
         }
 
     def without_hidden(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """A request's fields, but for those whose controls are out of sight."""
-        hidden = {"negative": ""} if not self.negative else {}
-        return {**fields, **hidden} | ({} if self.guidance else {"guidance": None})
+        hidden: dict[str, Any] = {} if self.negative else {"negative": ""}
+        hidden |= {} if self.guidance else {"guidance": None}
+        return {**fields, **hidden} | ({} if self.vaes else {"vae": None})
 
     def _near(self, pixels: Any) -> dict[str, int]:
         """A size that the models take, where this is a whole number that they do not."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
 from webui.engine.samplers import SAMPLERS
+from webui.engine.vaes import named
 from webui.errors import InvalidRequest
 from webui.panels.part import Part
 from webui.panels.recipe import opened
@@ -45,6 +47,12 @@ def settings(studio: Studio, parts: list[Part], saved: Any) -> tuple[dict[str, A
     if request.model is not None and request.model not in studio.models():
         sentence = f"This studio does not have the model {request.model}. The other settings of the link are here."
         request = request.model_copy(update={"model": None})
+    if request.vae is not None:
+        there = None
+        with suppress(InvalidRequest):  # a damaged one is none
+            there = named(studio.stock.models(), request.vae)
+        sentence = sentence if there else f"This studio does not have the VAE {request.vae}. The other settings of the link are here."
+        request = request.model_copy(update={"vae": there and there.name})
     if request.sampler is not None and request.sampler not in SAMPLERS:
         sentence = f"This studio does not have the sampler {request.sampler}. The other settings of the link are here."
         request = request.model_copy(update={"sampler": None, "schedule": None})

@@ -16,7 +16,7 @@ VERSION = 1
 LONGEST = 100_000
 """Characters; the longest prompts, each sign encoded, fit."""
 
-TEXTS = ("prompt", "negative", "sampler", "schedule", "model")
+TEXTS = ("prompt", "negative", "sampler", "schedule", "model", "vae")
 """Fields that are text; the others are numbers, or in JSON."""
 
 DAMAGED = "This link to a picture's settings is damaged. Copy it again, whole."

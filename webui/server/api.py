@@ -62,6 +62,11 @@ def rest(studio: Studio, *more: APIRouter) -> FastAPI:
         found = studio.loras(model or None)
         return {"loras": [{"name": name, "title": lora.title, "family": lora.family, "bytes": lora.bytes} for name, lora in found.items()]}
 
+    @api.get("/vaes")
+    def vaes(model: str | None = None) -> dict[str, Any]:
+        """The VAEs that fit a model, by the names that a request calls them: `"vae": name` in place of the model's own."""
+        return {"vaes": [{"name": vae.name, "title": vae.title, "bytes": vae.bytes} for vae in studio.vaes(model or None).values()]}
+
     @api.get("/samplers")
     def samplers() -> dict[str, Any]:
         """The samplers, with the schedules that each of them takes."""

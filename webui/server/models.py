@@ -48,7 +48,8 @@ def models(studio: Studio) -> APIRouter:
     @routes.get("")
     def offered() -> dict[str, Any]:
         """The models, with what each proposes; `default` is the one that makes a picture where none is named."""
-        return {"default": default(), "models": [model.model_dump(exclude={"path", "stamp"}) for model in studio.models().values()]}
+        found = [model.model_dump(exclude={"path", "stamp", "latents"}) for model in studio.models().values()]
+        return {"default": default(), "models": found}
 
     @routes.get("/list")
     def listed(search: str = "", kind: str = "", start: int = 0, count: int = 60) -> dict[str, Any]:

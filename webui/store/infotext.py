@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from webui import __version__
@@ -49,6 +50,9 @@ TYPED = {"prompt": "Typed prompt", "negative": "Typed negative prompt"}
 STYLES = "Styles"
 """A JSON list where it is ours. Other programs write names in a row, of styles that are in their prompts already."""
 
+VAE = "VAE"
+"""The file that took the place of the model's own autoencoder."""
+
 DISTILLED = "Distilled CFG Scale"
 """Forge's guidance of FLUX, beside a CFG scale of 1."""
 
@@ -72,6 +76,8 @@ def write(request: Resolved, more: Mapping[str, str] | None = None) -> str:
         "Seed": request.seed,
         "Size": f"{request.width}x{request.height}",
         "Model": request.model,
+        # By its file's name, as other programs look for it.
+        **({VAE: PurePath(request.vae).name} if request.vae else {}),
         "RNG": "CPU",
         **({STYLES: json.dumps(request.styles, ensure_ascii=False)} if request.styles else {}),
         **({TYPED["prompt"]: request.prompt} if request.drawn is not None else {}),
@@ -155,6 +161,9 @@ def _fields(pairs: Mapping[str, str]) -> tuple[dict[str, Any], set[str]]:
         with suppress(ValueError):
             fields["guidance"] = float(pairs[DISTILLED])
             used.add(DISTILLED)
+    if pairs.get(VAE):
+        fields["vae"] = pairs[VAE]
+        used.add(VAE)
     with suppress(KeyError, ValueError, RecursionError):
         styles = json.loads(pairs[STYLES])
         if isinstance(styles, list):

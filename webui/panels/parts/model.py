@@ -14,7 +14,10 @@ from webui.request import title
 
 def model(models: Mapping[str, Model], chosen: str, prefix: str = "") -> Part:
     """A list of the models by their titles."""
-    return plain({"model": gr.Dropdown(choices(models), value=chosen, label=title("model"), elem_id=f"{prefix}model", interactive=True)})
+    box = gr.Dropdown(
+        choices(models), value=chosen, label=title("model"), elem_id=f"{prefix}model", interactive=True, scale=2, min_width=150
+    )
+    return plain({"model": box})
 
 
 def choices(models: Mapping[str, Model]) -> list[tuple[str, str]]:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import gradio as gr
 
+from webui.panels.offered import HIDDEN
 from webui.panels.part import Part
 from webui.request import STYLES, title
 
 
 def styles(names: Sequence[str], prefix: str = "") -> Part:
-    """Any number of styles, in the order in which they were chosen. `prefix` begins the ids of a tab's controls."""
+    """Any number of styles, in the order in which they were chosen; out of sight where there is none. `prefix` begins the ids."""
     box = gr.Dropdown(
         list(names),
         value=[],
@@ -20,6 +21,7 @@ def styles(names: Sequence[str], prefix: str = "") -> Part:
         label=title("styles"),
         elem_id=f"{prefix}styles",
         interactive=True,
+        visible=True if names else HIDDEN,
     )
     return Part(
         {"styles": box},

@@ -67,7 +67,7 @@ window.stepwise = (() => {
 
   const copier = (text, words = "Copy") => make("button", { type: "button", className: "plain", textContent: words, onclick: (event) => copy(text(), event.currentTarget) });
 
-  const recipe = (request) => [`seed ${request.seed}`, `${request.steps} steps`, request.sampler, request.schedule, `guidance ${request.guidance}`, `${request.width} × ${request.height}`].join(" · ");
+  const recipe = (request) => [`seed ${request.seed}`, `${request.steps} steps`, request.sampler, request.schedule, `guidance ${request.guidance}`, `${request.width} × ${request.height}`, ...(request.vae ? [`VAE ${request.vae.split("/").pop()}`] : [])].join(" · ");
 
   // Controls that cannot be used until what they offer has come. Gradio tells of a list that was only looked at as if it had been set.
   const blocks = (ids) => ids.map((id) => document.getElementById(id)).filter(Boolean);

@@ -13,7 +13,7 @@ stepwise.create = (() => {
   const feed = stepwise.feed(() => stepwise.tabs.shown() === "create", {
     jobs: () => { [selected, scrubbed] = [0, null]; layout(feed.jobs()); draw(); },
     news: draw,
-    lost: () => {},
+    told: (sentence) => { form.tell(sentence, true); form.announce(sentence); },
   });
 
   // --- following ---

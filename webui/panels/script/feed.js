@@ -10,14 +10,17 @@
     const n = job.request.steps;
     return { ...job, kind: over ? job.state : "queued", frames: [], n, i: job.state === "finished" ? n : 0, reason: job.error || null };
   };
+  const LATER = 3000; // milliseconds until a stream that was refused is asked for again
+  const ROOM = "It goes on by itself as soon as there is room.";
   const GONE = "The studio does not know this job any more. Press Generate to start it again.";
 
-  // `seen()`: whether it can be seen. `on.jobs(jobs)`: which jobs they are; `on.news(jobs)`: something happened to them; `on.lost()`: there are none.
+  // `seen()`: whether it can be seen. `on.jobs(jobs)`: which jobs they are; `on.news(jobs)`: something happened to them; `on.told(sentence)`: why nothing is heard.
   function feed(seen, on) {
     let group = null;
     let jobs = [];
     let source = null;
     let complete = true;
+    let again = null;
 
     function open(other) {
       shut();
@@ -32,12 +35,15 @@
     }
 
     function shut() {
+      clearTimeout(again);
       if (source) source.close();
       source = null;
     }
 
+    const where = () => `/api/groups/${group}/events`;
+
     function connect() {
-      const opened = (source = new EventSource(`/api/groups/${group}/events`));
+      const opened = (source = new EventSource(where()));
       const listen = (name, heard) => opened.addEventListener(name, (message) => { if (opened === source) heard(JSON.parse(message.data)); });
       // After a lost connection everything is told again from the first event.
       listen("jobs", start);
@@ -45,14 +51,27 @@
       // Older frames, held back while there were newer ones to send.
       listen("frames", (steps) => { steps.forEach((step) => keep(jobs[step.job], step)); on.news(jobs); });
       listen("end", () => { complete = true; shut(); });
-      opened.onerror = () => { if (opened === source && opened.readyState === EventSource.CLOSED) lost(); };
+      opened.onerror = () => { if (opened === source && opened.readyState === EventSource.CLOSED) refused(opened); };
+    }
+
+    // A stream does not say why it was refused; a plain request does. Until it is clear `source` stays, so that nothing else asks.
+    async function refused(opened) {
+      const stop = new AbortController();
+      const answer = await fetch(where(), { signal: stop.signal }).catch(() => null);
+      const words = answer && answer.status === 429 ? await answer.json().then(({ error }) => error.message, () => "") : "";
+      stop.abort();
+      if (opened !== source) return;
+      if (answer && answer.status === 401) { location.reload(); return; } // the sign-in page says what to do
+      if (answer && !answer.ok && answer.status !== 429) { lost(); return; }
+      if (words) on.told(`${words} ${ROOM}`);
+      again = setTimeout(() => { shut(); settleOne(); }, answer && answer.ok ? 0 : LATER);
     }
 
     // The studio answered, but does not know these jobs: another outputs folder, perhaps.
     function lost() {
       complete = true;
       shut();
-      if (!jobs.length) { group = null; on.lost(); return; }
+      if (!jobs.length) { group = null; return; }
       jobs.filter((job) => !ended(job)).forEach((job) => Object.assign(job, { kind: "failed", reason: GONE }));
       on.news(jobs);
     }

@@ -82,8 +82,7 @@ stepwise.form = (root, prefix, calm) => {
     const about = sample ? "about " : "";
     if (tokens <= size && windows < 2) return `${about}${tokens} of ${size} tokens`;
     if (cut) return `${about}${tokens} tokens: the first ${size} are read`;
-    const rest = windows === 2 ? "a second" : `${windows - 1} more`;
-    return `${about}${tokens} tokens: ${size} in the encoder's first window, the rest in ${rest}`;
+    return `${about}${tokens} tokens, in ${windows} windows of ${size}`;
   }
 
   const counts = ({ encoders }) => (encoders.length > 1 ? encoders.map(({ encoder, total, window }) => `${encoder}: ${total} of ${window}`).join(", ") : "");

@@ -234,26 +234,19 @@ stepwise.models = (() => {
     const other = number !== revision;
     if (!other && memorised === held) return;
     [revision, held] = [number, memorised];
-    if (other) renew();
+    if (other) renew(number);
     if (open()) draw();
   }
 
-  // The choices of Create and Compare, as soon as these are in the page. They were laid out with the studio's first list.
-  const renewed = { "models-changed": 1, "compare-models-changed": 1 };
-  function renew(tries = 40) {
-    for (const id of ["models-changed", "compare-models-changed"]) {
-      const trigger = document.getElementById(id);
-      if (trigger && renewed[id] !== revision) { renewed[id] = revision; trigger.click(); }
-      else if (!trigger && tries && stepwise.tabs.shown() === "compare") setTimeout(() => renew(tries - 1), 50);
-    }
-  }
+  // The choices of Create and Compare were laid out with the studio's first list.
+  const renew = stepwise.tabs.renewer(["models-changed", "compare-models-changed"], 1);
 
   // A tab's content is not in the page until the tab has been opened.
   function whenThere(tries = 40) {
     if (at("#models")) draw();
     else if (tries) setTimeout(() => whenThere(tries - 1), 50);
   }
-  stepwise.tabs.onChange((tab) => { if (tab === "models") whenThere(); else if (revision !== null) renew(); });
+  stepwise.tabs.onChange((tab) => { if (tab === "models") whenThere(); });
 
   return { heard, draw, frames, size, taken: () => wanted };
 })();

@@ -3,6 +3,8 @@ stepwise.styles = (() => {
   const { at, make, say, ask } = stepwise;
   const TEXTS = [["prompt", "Prompt", "ink drawing of {prompt}"], ["negative", "Negative prompt", ""]];
   let kept = [];
+  let edition = 0;
+  const renew = stepwise.tabs.renewer(["styles-again", "compare-styles-again"], edition);
 
   const field = (name, title, placeholder, area) => {
     const box = make(area ? "textarea" : "input", { name, placeholder, rows: 2, maxLength: area ? 20000 : 200, required: !area, autocomplete: "off" });
@@ -57,7 +59,7 @@ stepwise.styles = (() => {
     kept = value.styles;
     draw(chosen, done);
     at("#styles-keeper select").focus();
-    at("#styles-again").click();
+    renew(++edition);
   }
 
   document.addEventListener("click", (event) => { if (event.target.closest("#styles-edit")) toggle(at("#styles-keeper").hidden); });

@@ -9,6 +9,22 @@ stepwise.tabs = (() => {
   const choose = (name) => { if (name !== open && button(name)) button(name).click(); };
   const onChange = (listener) => heard.push(listener);
 
+  // Presses hidden buttons whenever `edition` is another one than before, each as soon as it is in the page: a tab's content is not there
+  // until it has been opened.
+  function renewer(ids, first) {
+    const pressed = Object.fromEntries(ids.map((id) => [id, first]));
+    let edition = first;
+    function press(tries = 40) {
+      for (const id of ids) {
+        const trigger = document.getElementById(id);
+        if (trigger && pressed[id] !== edition) { pressed[id] = edition; trigger.click(); }
+        else if (!trigger && tries && open === "compare") setTimeout(() => press(tries - 1), 50);
+      }
+    }
+    onChange((tab) => { if (tab !== "models") press(); });
+    return (other) => { edition = other; press(); };
+  }
+
   function look() {
     const chosen = at('#tabs > .tab-wrapper [role="tab"][aria-selected="true"]');
     if (!chosen || chosen.dataset.tabId === open) return;
@@ -25,5 +41,5 @@ stepwise.tabs = (() => {
   }
 
   window.addEventListener("hashchange", () => choose(location.hash.slice(1) || "create"));
-  return { arrive, choose, shown, onChange };
+  return { arrive, choose, shown, onChange, renewer };
 })();

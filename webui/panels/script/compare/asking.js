@@ -64,8 +64,8 @@ stepwise.asking = (() => {
 
   // A request's fields, or what the controls of Create show; `axes` where they come from a comparison.
   function take(settings, axes = null) {
-    // What is left open is left as it is.
-    sent = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== null));
+    // What is left open is left as it is; of these two nothing is said where there is nothing.
+    sent = { styles: [], vae: "", ...Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== null)) };
     if (!("seed-mode" in sent)) sent["seed-mode"] = "Keep";
     (axes || []).concat(axes && axes.length < 2 ? [{ field: "", values: [] }] : []).forEach(({ field, values }, number) => {
       const name = ["columns", "rows"][number];

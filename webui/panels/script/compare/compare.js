@@ -11,7 +11,7 @@ stepwise.compare = (() => {
   const feed = stepwise.feed(() => stepwise.tabs.shown() === "compare", {
     jobs: (all) => { stepwise.comparison.follow(all); draw(); },
     news: (all) => { stepwise.comparison.follow(all); draw(); },
-    lost: () => {},
+    told: (sentence) => { form.tell(sentence, true); form.announce(sentence); },
   });
 
   const calm = () => { if (state.shown) draw(); else form.tell(""); };
