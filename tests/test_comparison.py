@@ -192,4 +192,4 @@ def test_a_comparison_survives_json() -> None:
 
 
 def test_every_field_that_may_vary_is_one_of_a_request() -> None:
-    assert set(get_args(Field)) == set(FIELDS) == set(Request.model_fields) - {"width", "height", "styles"}
+    assert set(get_args(Field)) == set(FIELDS) == set(Request.model_fields) - {"width", "height", "styles", "vae"}

@@ -181,7 +181,8 @@ def test_a_vae_is_chosen_used_kept_and_gone_with_a_model_that_it_does_not_fit(pa
     page.get_by_role("tab", name="Create").click()
     choose(page, "Few steps")
     expect(page.locator("#vae")).to_be_hidden()
-    page.locator("#generate").click()
+    with page.expect_response(re.compile("/gradio_api/run/")):
+        page.locator("#generate").click()
     expect(page.locator("#status-text")).to_have_text(FINISHED)
     last = worker.submitted[-1]
     assert last.model == "few" and last.vae is None

@@ -26,6 +26,8 @@ def recipe_importable() -> Any:
     sys.path.insert(0, str(STORYBOOK))
     yield
     sys.path.remove(str(STORYBOOK))
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)  # as training has it; other tests of this process want small numbers
 
 
 def part(name: str) -> Any:

@@ -177,7 +177,7 @@ def test_a_guest_who_opens_connections_without_end_is_told_so_and_nobody_else_is
             assert refused.status_code == 429
             assert refused.json()["error"] == {
                 "code": "too_many",
-                "message": "You have 12 connections to the studio open. Close some of its tabs, then try again.",
+                "message": "You have 12 connections to the studio open, and more are not given to one person. Close some of its tabs.",
             }
         assert other.get("/api/me").status_code == 200
         for _ in range(20):

@@ -29,14 +29,14 @@ IDEAS = (
     "a yellow house in the mountains, in the snow, watercolor",
     "a purple castle in the forest at night, watercolor",
     "a blue lighthouse on the beach at dawn, soft pastel",
-    "an orange balloon high in the sky on a bright day",
-    "a black cat in the city at night",
+    "a red balloon high in the sky at sunset",
+    "an orange cat on the beach at dawn",
     "three red mushrooms in the forest, in the fog, flat illustration",
     "a green car in the desert at noon",
     "a pink tree in a meadow at sunrise, watercolor",
-    "two blue fish on the sea at night",
+    "a red fish on the sea at sunset, flat illustration",
     "a white rocket in the city at night, flat illustration",
-    "a yellow flower in a meadow, soft pastel",
+    "a pink flower in the forest by day, flat illustration",
 )
 
 
