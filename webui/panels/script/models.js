@@ -241,12 +241,7 @@ stepwise.models = (() => {
   // The choices of Create and Compare were laid out with the studio's first list.
   const renew = stepwise.tabs.renewer(["models-changed", "compare-models-changed"], 1);
 
-  // A tab's content is not in the page until the tab has been opened.
-  function whenThere(tries = 40) {
-    if (at("#models")) draw();
-    else if (tries) setTimeout(() => whenThere(tries - 1), 50);
-  }
-  stepwise.tabs.onChange((tab) => { if (tab === "models") whenThere(); });
+  stepwise.tabs.onChange((tab) => { if (tab === "models") stepwise.tabs.whenThere("models", "#models", draw); });
 
   return { heard, draw, frames, size, taken: () => wanted };
 })();

@@ -235,13 +235,7 @@ stepwise.share = (() => {
 
   // --- when ---
 
-  // A tab's content is not in the page until the tab has been opened.
-  function whenThere(tries = 40) {
-    if (at("#share")) draw();
-    else if (tries) setTimeout(() => whenThere(tries - 1), 50);
-  }
-
-  document.addEventListener("click", (event) => { if (event.target.closest('[role="tab"][data-tab-id="share"]')) whenThere(); });
+  stepwise.tabs.onChange((tab) => { if (tab === "share") stepwise.tabs.whenThere("share", "#share", draw); });
 
   async function begin() {
     if (!at("#masthead") || !at("#status-file")) { setTimeout(begin, 100); return; }

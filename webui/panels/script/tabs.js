@@ -14,11 +14,11 @@ stepwise.tabs = (() => {
   function renewer(ids, first) {
     const pressed = Object.fromEntries(ids.map((id) => [id, first]));
     let edition = first;
-    function press(tries = 40) {
+    function press() {
       for (const id of ids) {
         const trigger = document.getElementById(id);
         if (trigger && pressed[id] !== edition) { pressed[id] = edition; trigger.click(); }
-        else if (!trigger && tries && open === "compare") setTimeout(() => press(tries - 1), 50);
+        else if (!trigger && open === "compare") setTimeout(press, 50);
       }
     }
     onChange((tab) => { if (tab !== "models") press(); });
@@ -34,12 +34,19 @@ stepwise.tabs = (() => {
     heard.forEach((listener) => listener(open));
   }
 
-  // Once the page is there.
+  // Calls `work` once a tab's content is in the page, which is not there until the tab has been opened, and on a slow machine a while after.
+  function whenThere(tab, selector, work) {
+    if (at(selector)) work();
+    else if (open === tab) setTimeout(() => whenThere(tab, selector, work), 50);
+  }
+
+  // Once the page is there; somebody may have opened a tab before.
   function arrive() {
     new MutationObserver(look).observe(at("#tabs > .tab-wrapper"), { subtree: true, childList: true, attributes: true, attributeFilter: ["aria-selected"] });
+    look();
     if (location.hash.length > 1) choose(location.hash.slice(1));
   }
 
   window.addEventListener("hashchange", () => choose(location.hash.slice(1) || "create"));
-  return { arrive, choose, shown, onChange, renewer };
+  return { arrive, choose, shown, onChange, renewer, whenThere };
 })();
