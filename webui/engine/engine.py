@@ -109,7 +109,7 @@ class Engine:
         """What each of these models would need of the memory; one that cannot be used is left out."""
         self._look()
         models = (self._models[name] for name in names if name in self._models)
-        return {model.name: self._loader.weigh(model) for model in models if model.usable}
+        return self._loader.weigh(model for model in models if model.usable)
 
     def _look(self) -> None:
         if self._models.changed():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -66,8 +66,7 @@ class Loaded:
         """
         self.pipe = _open(model, placed)
         self.placement = placed
-        small = bool(placed.quantized)
-        self.takes = memory.needed(model, placed.dtype, device, tiled=placed.tiled, streamed=placed.streamed, quantized=small)
+        self.takes = placement.takes(model, placed, device)
         """Bytes of the device that it was given, with a picture."""
         placement.place(self.pipe, placed, model, device)
         self.pipe.set_progress_bar_config(disable=True)
@@ -192,24 +191,22 @@ class Loader:
         if self._kept.pop(name, None) is not None:
             memory.release()
 
-    def weigh(self, model: Model) -> Need:
-        """How a model would lie in memory, if those that nobody uses were let go for it. Nothing is loaded, nothing let go."""
+    def weigh(self, models: Iterable[Model]) -> dict[str, Need]:
+        """How each model would lie in memory, if those that nobody uses were let go for it. Nothing is loaded, nothing let go."""
         idle = [loaded.pipe for loaded in self._idle()]
         room, host = (memory.free(place) + sum(held(pipe, place) for pipe in idle) for place in (self._device, CPU))
-        return weigh(model, self._device, room, host, self._wishes)
+        return {model.name: weigh(model, self._device, room, host, self._wishes) for model in models}
 
     def _idle(self) -> list[Loaded]:
         return [loaded for name, loaded in self._kept.items() if not self._users[name]]
 
-    @contextmanager
-    def decoding(self, loaded: Loaded, vae: Model | None) -> Iterator[Decoding]:
+    def decoding(self, loaded: Loaded, vae: Model | None) -> AbstractContextManager[Decoding]:
         """Keep an autoencoder in memory beside a model that is there; `None` is the model's own.
 
         Raises:
             ModelError: it cannot be loaded; the sentence says why.
         """
-        with loaded.decoders.using(vae, partial(self._make_room, vae)) as decoding:
-            yield decoding
+        return loaded.decoders.using(vae, partial(self._make_room, vae))
 
     def relieve(self, denoiser: Any) -> bool:
         """Memory has run out under this denoiser: fetch its layers one by one from now on. Whether that is something new."""

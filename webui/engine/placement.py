@@ -101,6 +101,12 @@ def decide(model: Model, device: torch.device, room: int, host: int, wishes: Wis
     )
 
 
+def takes(model: Model, placed: Placement, device: torch.device) -> int:
+    """Bytes of the device that the model takes as it is placed there, with a picture of its usual size."""
+    small = bool(placed.quantized)
+    return needed(model, placed.dtype, device, tiled=placed.tiled, streamed=placed.streamed, quantized=small)
+
+
 def _hint(model: Model, device: torch.device, room: int, host: int, wishes: Wishes) -> str:
     """What else may help: 8 bits, if it would fit with them."""
     if wishes.quantize == "int8" or not quantizable(model):

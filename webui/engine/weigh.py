@@ -7,9 +7,8 @@ from typing import Any
 import torch
 
 from webui.engine.catalogue import Model
-from webui.engine.memory import needed
 from webui.engine.need import Need
-from webui.engine.placement import decide
+from webui.engine.placement import decide, takes
 from webui.errors import ModelError
 from webui.settings import Wishes
 
@@ -30,9 +29,7 @@ def weigh(model: Model, device: torch.device, room: int, host: int, wishes: Wish
         ways.append("with its layers fetched from main memory, which is slower")
     if placed.tiled:
         ways.append("with large pictures decoded in tiles")
-    small = bool(placed.quantized)
-    least = needed(model, placed.dtype, device, tiled=placed.tiled, streamed=placed.streamed, quantized=small)
-    return Need(fits=True, words=f"Needs about {size(least)} as {', '.join(ways)}; {size(room)} are free.")
+    return Need(fits=True, words=f"Needs about {size(takes(model, placed, device))} as {', '.join(ways)}; {size(room)} are free.")
 
 
 def held(pipe: Any, device: torch.device) -> int:

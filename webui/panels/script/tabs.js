@@ -9,18 +9,18 @@ stepwise.tabs = (() => {
   const choose = (name) => { if (name !== open && button(name)) button(name).click(); };
   const onChange = (listener) => heard.push(listener);
 
-  // Presses hidden buttons whenever `edition` is another one than before, each as soon as it is in the page: a tab's content is not there
-  // until it has been opened.
+  // Calls `work` once a tab's content is in the page, which is not there until the tab has been opened, and on a slow machine a while after.
+  function whenThere(tab, selector, work) {
+    if (at(selector)) work();
+    else if (open === tab) setTimeout(() => whenThere(tab, selector, work), 50);
+  }
+
+  // Presses hidden buttons whenever `edition` is another one than before, each as soon as it is in the page.
   function renewer(ids, first) {
     const pressed = Object.fromEntries(ids.map((id) => [id, first]));
     let edition = first;
-    function press() {
-      for (const id of ids) {
-        const trigger = document.getElementById(id);
-        if (trigger && pressed[id] !== edition) { pressed[id] = edition; trigger.click(); }
-        else if (!trigger && open === "compare") setTimeout(press, 50);
-      }
-    }
+    const renew = (id) => { if (pressed[id] !== edition) { pressed[id] = edition; at(`#${id}`).click(); } };
+    const press = () => ids.forEach((id) => whenThere("compare", `#${id}`, () => renew(id)));
     onChange((tab) => { if (tab !== "models") press(); });
     return (other) => { edition = other; press(); };
   }
@@ -32,12 +32,6 @@ stepwise.tabs = (() => {
     history.replaceState(null, "", open === "create" ? location.pathname + location.search : `#${open}`);
     settleFeeds();
     heard.forEach((listener) => listener(open));
-  }
-
-  // Calls `work` once a tab's content is in the page, which is not there until the tab has been opened, and on a slow machine a while after.
-  function whenThere(tab, selector, work) {
-    if (at(selector)) work();
-    else if (open === tab) setTimeout(() => whenThere(tab, selector, work), 50);
   }
 
   // Once the page is there; somebody may have opened a tab before.
