@@ -119,24 +119,33 @@ def test_a_grown_unet_keeps_what_the_small_one_has_learned() -> None:
     torch.manual_seed(0)
     denoiser = part("denoiser")
     small = denoiser.build(128)
+    small.conv_out.weight.data.normal_(std=0.05)  # an untrained one's last layer is flat
     large = denoiser.grow(small)
     assert len(large.config.block_out_channels) == len(small.config.block_out_channels) + 1
     for old, new in (
         (small.mid_block, large.mid_block),
-        (small.down_blocks[2], large.down_blocks[3]),
-        (small.up_blocks[1], large.up_blocks[1]),
+        (small.down_blocks[0], large.down_blocks[1]),
+        (small.up_blocks[2], large.up_blocks[2]),
+        (small.conv_out, large.conv_out),
     ):
         assert all(torch.equal(new.state_dict()[name], value) for name, value in old.state_dict().items())
     # Half the noise is another timestep for the inner levels, and they are told so.
     sigma = ((1 - part("pipeline").alphas()) / part("pipeline").alphas()).sqrt()
     now = torch.arange(100, 900, 50)
     then = torch.searchsorted(sigma, sigma[now] / 2)
+    half, caption = torch.randn(2, 4, 16, 16), torch.randn(2, 32, 192)
+    latents = half.repeat_interleave(2, 2).repeat_interleave(2, 3)
     with torch.no_grad():
         heard = large.time_embedding(large.time_proj(now))
         right, wrong = (float((heard - small.time_embedding(small.time_proj(t))).norm()) for t in (then, now))
-    assert right < 0.8 * wrong and float(large.time_embedding.linear_1.weight.abs().max()) < 100
-    answer = large(torch.randn(1, 4, 32, 32), 500, torch.randn(1, 32, 192)).sample
-    assert answer.shape == (1, 4, 32, 32) and not answer.std((2, 3)).any(), "its last layer is new, and begins flat"
+        inside = large.down_blocks[0].downsamplers[0](large.conv_in(latents))
+        before = small.conv_in(denoiser.SCALE * half)
+        answer = large(latents, now[9], caption).sample
+        known = small(denoiser.SCALE * half, then[9], caption).sample
+    assert right < 0.8 * wrong and float(large.time_embedding.linear_1.weight.detach().abs().max()) < 100
+    assert torch.allclose(inside[:, :, 1:-1, 1:-1], before[:, :, 1:-1, 1:-1], atol=1e-4)
+    alike = torch.corrcoef(torch.stack([torch.nn.functional.avg_pool2d(answer, 2).flatten(), known.flatten()]))[0, 1]
+    assert answer.shape == latents.shape and alike > 0.8, "it paints what the small one would, twice as wide"
 
 
 def test_a_silhouette_that_names_another_subject_costs_more() -> None:

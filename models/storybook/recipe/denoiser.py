@@ -6,14 +6,18 @@ The levels of the small U-Net become the inner ones of the large; one level of f
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from .pipeline import alphas
 
-CHANNELS = {128: (64, 128, 256), 256: (32, 64, 128, 256)}
+CHANNELS = {128: (64, 128, 256), 256: (64, 64, 128, 256)}
 """Size in pixels -> channels of each level, outermost first."""
+SCALE = 1.3
+"""By how much halved latents are too faint for the small U-Net, at a middling sigma: their noise has lost half, their picture little."""
 
 
 def build(size: int) -> UNet2DConditionModel:
@@ -41,26 +45,53 @@ def build(size: int) -> UNet2DConditionModel:
 
 
 def grow(small: UNet2DConditionModel) -> UNet2DConditionModel:
-    """The U-Net for 256 px that goes on from one for 128 px. What has no counterpart starts anew."""
+    """The U-Net for 256 px that goes on from one for 128 px: until it learns more, it paints what the small one would, twice as wide. The
+    residual branches of the new level are silent at first.
+    """
     large = build(256)
-    for name in ("time_embedding.linear_2", "add_embedding", "mid_block"):
-        copy(small.get_submodule(name), large.get_submodule(name))
+    for name in ("time_embedding.linear_2", "add_embedding", "mid_block", "conv_norm_out", "conv_out"):
+        large.get_submodule(name).load_state_dict(small.get_submodule(name).state_dict())
     for level in range(3):
-        copy(small.down_blocks[level], large.down_blocks[level + 1])
-        copy(small.up_blocks[level], large.up_blocks[level])
+        large.down_blocks[level + 1].load_state_dict(small.down_blocks[level].state_dict())
+        large.up_blocks[level].load_state_dict(small.up_blocks[level].state_dict(), strict=False)  # the last gains an upsampler
     first = large.time_embedding.linear_1
     first.weight.data, first.bias.data = same_answers(small, large)
+    halve(small.conv_in, large.conv_in, large.down_blocks[0].downsamplers[0].conv)
+    let_through(large.up_blocks[2].upsamplers[0].conv)
+    for block in (large.down_blocks[0], large.up_blocks[3]):
+        for resnet in block.resnets:
+            nn.init.zeros_(resnet.conv2.weight)
+            nn.init.zeros_(resnet.conv2.bias)
+            if resnet.conv_shortcut is not None:
+                let_through(resnet.conv_shortcut)
     return large
 
 
-def copy(old: nn.Module, new: nn.Module) -> None:
-    """Every parameter that has its counterpart; of one that takes fewer channels now, the first ones."""
-    before = dict(old.named_parameters())
-    for name, parameter in new.named_parameters():
-        source = before.get(name)
-        if source is not None and source.dim() == parameter.dim():
-            part = tuple(slice(min(a, b)) for a, b in zip(source.shape, parameter.shape, strict=True))
-            parameter.data[part] = source.data[part]
+def let_through(conv: nn.Conv2d) -> None:
+    """As many of the first channels as there is room for go through unchanged."""
+    nn.init.dirac_(conv.weight)
+    nn.init.zeros_(conv.bias)
+
+
+def halve(small: nn.Conv2d, gather: nn.Conv2d, shrink: nn.Conv2d) -> None:
+    """Sets `gather` and `shrink`, of stride 2, so that one after the other they do what `small` does to latents of half the size.
+
+    The first channels of `gather` are each latent's 3 x 3 neighbours; with the 3 x 3 of `shrink` that is 5 x 5. Three averages of two would
+    be 6 wide: in the third, one latent stands for both.
+    """
+    pool = torch.tensor([[0.5, 0.5, 0, 0, 0], [0, 0, 0.5, 0.5, 0], [0, 0, 0, 0, 1]])
+    wide = torch.einsum("ocij,iy,jx->ocyx", small.weight.data, pool, pool)
+    shrink.weight.data.zero_()
+    shrink.bias.data.copy_(small.bias.data)
+    for row, column in itertools.product(range(5), range(5)):
+        near = [min(max(at - 1, 0), 2) for at in (row, column)]  # which of the 3 x 3 of `shrink`
+        shift = [at - part for at, part in zip((row, column), near, strict=True)]  # and of which neighbour
+        for channel in range(4):
+            neighbour = 9 * channel + 3 * shift[0] + shift[1]
+            gather.weight.data[neighbour] = 0
+            gather.bias.data[neighbour] = 0
+            gather.weight.data[neighbour, channel, shift[0], shift[1]] = 1
+            shrink.weight.data[:, neighbour, near[0], near[1]] = SCALE * wide[:, channel, row, column]
 
 
 def same_answers(small: UNet2DConditionModel, large: UNet2DConditionModel) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,6 @@ and grows: see `denoiser`.
 from __future__ import annotations
 
 import argparse
-import math
 import random
 from pathlib import Path
 
@@ -31,8 +30,9 @@ from .silhouettes import loss_of as silhouettes_loss
 from .text import tokens_of
 from .trainer import Trainer, launch, learners
 
-MIDDLE, SPREAD = 0.8, 1.3
-"""Mean and deviation of log sigma while training at 128 px, after Karras et al. 2022 (latents have deviation 1)."""
+SIGMAS = {128: (0.8, 1.3), 256: (1.2, 1.5)}
+"""Size in pixels -> mean and deviation of log sigma while training, after Karras et al. 2022 (latents have deviation 1). In a picture
+twice as wide the same shape is decided at twice the sigma; but its new level has all the fine work to learn, at small sigmas."""
 EVENLY = 0.2
 """Share of the samples whose timestep is drawn evenly: the ends of the schedule must be known too."""
 
@@ -62,10 +62,11 @@ def averaged(trainer: Trainer, size: int) -> UNet2DConditionModel:
 def timesteps(n: int, size: int, alphas: Tensor, chance: torch.Generator) -> Tensor:
     """(n,) timesteps, stratified; mostly where shapes are decided: log sigma is normal. The loss is even in v: with min-SNR weights
     (Hang et al. 2023) a sample at log sigma 2 counted a fiftieth, but it is there, at 1 to 4, that naming another
-    subject changes the error most. In a picture twice as wide, that is at twice the sigma."""
+    subject changes the error most."""
     even = (torch.randperm(n, generator=chance) + torch.rand(n, generator=chance)) / n
     log_sigma = ((1 - alphas) / alphas).log() / 2
-    shaped = torch.searchsorted(log_sigma, MIDDLE + math.log(size / 128) + SPREAD * torch.special.ndtri(even)).clamp(max=999)
+    middle, spread = SIGMAS[size]
+    shaped = torch.searchsorted(log_sigma, middle + spread * torch.special.ndtri(even)).clamp(max=999)
     return torch.where(torch.rand(n, generator=chance) < EVENLY, (even * 1000).long(), shaped)
 
 
