@@ -98,10 +98,11 @@ def test_what_is_left_out_of_a_caption_is_not_in_it() -> None:
 def test_marks_cover_what_the_colour_changes() -> None:
     """Where the subject's colour shows, the picture's own labels say that the subject is."""
     scene = part("scene").Scene(3, "house", "red", 1, "meadow", "day", "clear", "flat")
-    red, mask = part("render").render_marked(scene)
+    red, seen = part("render").render_marked(scene)
     blue = part("render").render(scene._replace(colour="blue"))
     changed = np.abs(red.astype(int) - blue).sum(2) > 60
-    assert (mask[changed] > 0).all() and 0.05 < (mask > 127).mean() < 0.5
+    assert (seen[changed] > 0).mean() > 0.97 and 0.05 < (seen > 0).mean() < 0.5, "but for the rim, which is half of it"
+    assert set(np.unique(seen)) == {0, *part("subjects").PARTS["house"]}, "each part is seen, and has its own number"
 
 
 def test_every_word_of_a_caption_is_one_token_and_fits_the_window() -> None:
@@ -148,19 +149,16 @@ def test_a_grown_unet_keeps_what_the_small_one_has_learned() -> None:
     assert answer.shape == latents.shape and alike > 0.8, "it paints what the small one would, twice as wide"
 
 
-def test_a_silhouette_that_names_another_subject_costs_more() -> None:
+def test_to_name_the_parts_of_another_subject_costs_more() -> None:
     import torch
 
-    scene = part("scene").draw_scene(0)
-    _, mask = part("render").render_marked(scene)
-    cover = torch.from_numpy(part("sheets").shrink(mask, 16) / np.float32(255))[None, None]
-    subjects = part("world").WORLDS["small"].subjects
-    right = torch.cat([1 - cover, *(cover * (subject == scene.subject) for subject in subjects)], 1)
-    wrong = torch.cat([1 - cover, *(cover * (subject == subjects[subjects.index(scene.subject) - 1]) for subject in subjects)], 1)
-    cost = [float(part("silhouettes").loss_of(10 * said, [scene], cover, "small")) for said in (right, wrong)]
-    assert 0 < 2 * cost[0] < cost[1]
-    pair = scene._replace(second="cat", second_colour="red")
-    assert float(part("silhouettes").loss_of(right, [pair], cover, "small")) == 0, "whose share of the cover is whose is not known"
+    numbers = part("subjects").PARTS
+    scene = part("scene").Scene(3, "house", "red", 1, "meadow", "day", "clear", "flat")
+    seen = torch.from_numpy(part("encode").middles(part("render").render_marked(scene)[1], 16).astype(np.int64))[None]
+    other = torch.where(seen > 0, numbers["cat"].start, 0)
+    said = (torch.nn.functional.one_hot(each, numbers["rocket"].stop).permute(0, 3, 1, 2) for each in (seen, other))
+    right, wrong = (float(part("parts").loss_of(10.0 * each, seen)) for each in said)
+    assert 0 < 10 * right < wrong
 
 
 def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,7 +193,7 @@ def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path, caps
     stage("encode", more, "--pictures", 4, "--size", 256, "--processes", 1)
     stage("unet", more, "--steps", 1, "--size", 256, "--pictures", 4, "--batch", 2, "--processes", 1, "--continue-from", "unet")
     before, after = (torch.load(folder / "unet256.pt", weights_only=True)["ema"] for folder in (work, more))
-    unet = len(list(pipe.unet.parameters()))  # what reads silhouettes begins anew
+    unet = len(list(pipe.unet.parameters()))  # what reads parts begins anew
     far = [float((a - b).abs().max()) for a, b in zip(before[:unet], after[:unet], strict=True)]
     assert 0 < max(far) < 0.01, "it went on from the exported weights"
 

@@ -33,8 +33,8 @@ class Pen:
         self.light = light
         """Multiplies every colour: the time of day."""
         self.night = night
-        self.marks: list[skia.Path] = []
-        """What the subjects cover: the picture's own labels, for nothing."""
+        self.marks: list[tuple[skia.Path, int]] = []
+        """Each part of a subject, and its number: the picture's own labels, for nothing."""
 
     def lit(self, rgb: Colour, share: float) -> Colour:
         """The colour under the scene's light; `share` 1 for the background, less for the subject, whose colour must stay readable."""

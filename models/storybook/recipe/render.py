@@ -11,7 +11,7 @@ import skia
 
 from .pens import PENS, Colour, Pen, Picture, mix
 from .scene import Scene
-from .subjects import DRAW, Brush
+from .subjects import DRAW, PARTS, Brush
 from .world import COLOURS
 
 SIZE = 256
@@ -210,7 +210,8 @@ def subjects(pen: Pen, scene: Scene, chance: random.Random, horizon: float) -> N
         if subject == "lighthouse" and scene.background == "sea":
             rock = [(-0.5, SIZE + 8), (-0.26, foot - 4), (0.26, foot - 4), (0.5, SIZE + 8)]
             pen.fill(hill([(middle + x * size, y) for x, y in rock]), (104, 98, 100))
-        DRAW[subject](Brush(pen, middle + chance.uniform(-6, 6), foot, size, flip=chance.random() < 0.5), COLOURS[colour])
+        brush = Brush(pen, middle + chance.uniform(-6, 6), foot, size, PARTS[subject].start, flip=chance.random() < 0.5)
+        DRAW[subject](brush, COLOURS[colour])
 
 
 def haze(picture: Picture, scene: Scene, depth: np.ndarray) -> Picture:
@@ -243,7 +244,7 @@ def render(scene: Scene) -> Picture:
 
 
 def render_marked(scene: Scene) -> tuple[Picture, np.ndarray]:
-    """The picture, and where its subjects are: (256, 256) uint8, 255 where one covers the pixel."""
+    """The picture, and what of its subjects is where: (256, 256) uint8, the numbers of `subjects.PARTS`, 0 for none."""
     chance = random.Random(scene.seed ^ 0x5CE7E)
     page = np.zeros((SIZE, SIZE, 4), np.uint8)
     surface = skia.Surface(page, colorType=skia.kRGBA_8888_ColorType)
@@ -261,14 +262,14 @@ def render_marked(scene: Scene) -> tuple[Picture, np.ndarray]:
     subjects(pen, scene, chance, horizon)
     surface.flushAndSubmit()
     picture = np.ascontiguousarray(page[..., :3])
-    return pen.finish(weather(picture, scene, chance, horizon)), covered(pen.marks)
+    return pen.finish(weather(picture, scene, chance, horizon)), seen(pen.marks)
 
 
-def covered(shapes: list[skia.Path]) -> np.ndarray:
-    """(256, 256) uint8: 255 inside any of the shapes."""
-    page = np.zeros((SIZE, SIZE, 4), np.uint8)
-    surface = skia.Surface(page, colorType=skia.kRGBA_8888_ColorType)
-    for path in shapes:
-        surface.getCanvas().drawPath(path, skia.Paint(AntiAlias=True, Color=skia.ColorWHITE))
+def seen(marks: list[tuple[skia.Path, int]]) -> np.ndarray:
+    """(256, 256) uint8: the number of the part that is seen at each pixel, 0 where there is none."""
+    page = np.zeros((SIZE, SIZE), np.uint8)
+    surface = skia.Surface(page, colorType=skia.kGray_8_ColorType)
+    for path, number in marks:
+        surface.getCanvas().drawPath(path, skia.Paint(AntiAlias=False, Color=skia.Color(number, number, number)))
     surface.flushAndSubmit()
-    return np.ascontiguousarray(page[..., 3])
+    return page

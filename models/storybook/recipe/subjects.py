@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 
 import skia
@@ -12,17 +13,18 @@ WHITE, DARK, WINDOW, SKIN = (246, 242, 232), (60, 52, 58), (255, 222, 130), (240
 
 
 class Brush:
-    """A pen with a place and a size: turns unit coordinates into pixels."""
+    """A pen with a place and a size: turns unit coordinates into pixels, and numbers the parts, from `part` on."""
 
-    def __init__(self, pen: Pen, x: float, foot: float, size: float, *, flip: bool = False) -> None:
-        self.pen, self.x, self.foot, self.size, self.side = pen, x, foot, size, -1 if flip else 1
+    def __init__(self, pen: Pen, x: float, foot: float, size: float, part: int, *, flip: bool = False) -> None:
+        self.pen, self.x, self.foot, self.size, self.part, self.side = pen, x, foot, size, part, -1 if flip else 1
 
     def point(self, x: float, y: float) -> tuple[float, float]:
         return self.x + self.side * x * self.size, self.foot - y * self.size
 
     def fill(self, path: skia.Path, rgb: Colour, glow: bool = False) -> None:
         self.pen.fill(path, rgb, subject=not glow, glow=glow)
-        self.pen.marks.append(path)
+        self.pen.marks.append((path, self.part))
+        self.part += 1
 
     def poly(self, rgb: Colour, *points: tuple[float, float], glow: bool = False) -> None:
         """A straight-edged shape."""
@@ -229,3 +231,17 @@ DRAW: dict[str, Callable[[Brush, Colour], None]] = {
         rabbit, bird, duck, whale, windmill, umbrella, tent,
     )
 }  # fmt: skip
+
+
+def _numbers() -> dict[str, range]:
+    """The numbers of each subject's parts, by drawing each once on nothing. 0 is no subject."""
+    numbers, at = {}, 1
+    for name, draw in DRAW.items():
+        brush = Brush(Pen(skia.Surface(1, 1).getCanvas(), random.Random(0), (1, 1, 1), night=False), 0, 0, 1, at)
+        draw(brush, WHITE)
+        numbers[name], at = range(at, brush.part), brush.part
+    return numbers
+
+
+PARTS = _numbers()
+"""Subject -> the numbers of its parts, in the order in which they are drawn: hull, sails, ..."""

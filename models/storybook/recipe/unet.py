@@ -21,12 +21,12 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from .captions import caption
 from .denoiser import CHANNELS, build, grow
-from .encode import open_cover, open_latents
+from .encode import open_latents, open_parts
+from .parts import COUNT, Taught
+from .parts import loss_of as parts_loss
 from .pipeline import alphas, assemble
 from .scene import draw_scene
 from .sheets import paint, sheet
-from .silhouettes import COUNT, Taught
-from .silhouettes import loss_of as silhouettes_loss
 from .text import tokens_of
 from .trainer import Trainer, launch, learners
 
@@ -46,7 +46,7 @@ def start(folder: Path, size: int, before: str | None) -> UNet2DConditionModel:
         unet = UNet2DConditionModel.from_pretrained(folder / before, torch_dtype=torch.float32)
     else:
         averages = torch.load(folder / before, weights_only=True)["ema"]
-        # The level put around it when it grows adds parameters, by whose number the two are told apart; those of the silhouettes come last.
+        # The level put around it when it grows adds parameters, by whose number the two are told apart; those of the head come last.
         unet = next(unet for unet in map(build, reversed(CHANNELS)) if len(list(unet.parameters())) <= len(averages))
         for parameter, saved in zip(unet.parameters(), averages, strict=False):
             parameter.data.copy_(saved)
@@ -71,7 +71,7 @@ def timesteps(n: int, size: int, alphas: Tensor, chance: torch.Generator) -> Ten
 
 
 def losses_of(taught: Taught, x: Tensor, weight: Tensor, hidden: Tensor, alphas: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Error of v, weighted by place: (n, 1, height, width); and the logits of the silhouettes."""
+    """Error of v, weighted by place: (n, 1, height, width); and the logits of the parts."""
     t = timesteps(len(x), 8 * x.shape[-1], alphas, chance)
     noise = torch.randn(x.shape, generator=chance).to(x.device)
     a, b = (part.sqrt().view(-1, 1, 1, 1).to(x.device) for part in (alphas[t], 1 - alphas[t]))
@@ -88,7 +88,7 @@ def train(rank: int, processes: int, given: argparse.Namespace) -> None:
     trainer = Trainer(taught, file, rate=given.rate, steps=given.steps, fade=given.fade, decay=0.999, rank=rank, world=processes)
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=trainer.dtype).eval().to(trainer.device)
-    latents, cover = open_latents(folder, given.pictures, given.size), open_cover(folder, given.pictures, given.size)
+    latents, parts = open_latents(folder, given.pictures, given.size), open_parts(folder, given.pictures, given.size)
     signal = alphas()
     while not trainer.done:
         chance = np.random.default_rng((trainer.step, rank))  # of the step's number: a run that was killed goes on as if it had not been
@@ -99,9 +99,9 @@ def train(rank: int, processes: int, given: argparse.Namespace) -> None:
         with torch.no_grad():
             hidden = encoder(tokens_of(tokenizer, texts).to(trainer.device)).last_hidden_state
         x = torch.from_numpy(latents[picks].astype(np.float32)).to(trainer.device)
-        share = torch.from_numpy(cover[picks][:, None] / np.float32(255)).to(trainer.device)
-        loss, logits = losses_of(taught, x, 1 + given.focus * share, hidden, signal, noise)
-        trainer.learn(loss + COUNT * silhouettes_loss(logits, scenes, share, given.world))
+        seen = torch.from_numpy(parts[picks].astype(np.int64)).to(trainer.device)
+        loss, logits = losses_of(taught, x, 1 + given.focus * (seen > 0)[:, None], hidden, signal, noise)
+        trainer.learn(loss + COUNT * parts_loss(logits, seen))
         trainer.keep()
         if trainer.step % 25 == 0:
             trainer.log(given.batch)
