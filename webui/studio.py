@@ -163,10 +163,8 @@ class Studio:
             raise NotAllowed(ONLY_LOOKS)
         if not 1 <= len(requests) <= BATCH_LIMIT:
             raise InvalidRequest(f"Between 1 and {BATCH_LIMIT} pictures at once, please.", "count")
-        group, now = secrets.token_hex(8), datetime.now().astimezone()
-        jobs = [
-            Job(uuid.uuid4().hex, group, by.id, resolve(request, self.stock.models(), self.words, self.usual), now) for request in requests
-        ]
+        group, now, there = secrets.token_hex(8), datetime.now().astimezone(), self.stock.models()
+        jobs = [Job(uuid.uuid4().hex, group, by.id, resolve(request, there, self.words, self.usual), now) for request in requests]
         self.take(jobs)
         return jobs
 
