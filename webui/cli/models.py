@@ -15,6 +15,7 @@ from webui.engine.catalogue import Model
 from webui.engine.ledger import Ledger
 from webui.engine.shelf import Shelf
 from webui.errors import DownloadError
+from webui.sizes import in_words
 from webui.studio import ledger_of, model_folders, usual_of
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def listed(
     for model in found:
         mark = "  default" if model.name == chosen else ""
         lent = f"\n    Its other parts come from {model.lender}." if model.lender else ""
-        about = f"{model.name}  {model.family or '-'}  {_size(model.bytes)}{mark}"
+        about = f"{model.name}  {model.family or '-'}  {in_words(model.bytes)}{mark}"
         typer.echo(about + (lent if model.usable else f"\n    {model.reason}"))
 
 
@@ -75,7 +76,7 @@ def add(
 
     downloads = Downloads(settings_of(models=models).models)
     offer = downloads.look(source)
-    typer.echo(f"{offer.title}: {_size(offer.bytes)} in {len(offer.files)} files, licence: {offer.licence or 'not said'}.", err=True)
+    typer.echo(f"{offer.title}: {in_words(offer.bytes)} in {len(offer.files)} files, licence: {offer.licence or 'not said'}.", err=True)
     for note in offer.notes:
         typer.echo(note, err=True)
     if sentence := downloads.lacking(offer):
@@ -113,8 +114,3 @@ def _described(model: Model) -> dict[str, object]:
         "usable": model.usable,
         "reason": model.reason,
     }
-
-
-def _size(count: int) -> str:
-    """Bytes as a person reads them."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

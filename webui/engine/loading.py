@@ -30,6 +30,7 @@ from webui.engine.walk import weights_of
 from webui.engine.weigh import held, weigh
 from webui.errors import ModelError
 from webui.settings import Wishes
+from webui.sizes import in_words
 
 CPU = torch.device("cpu")
 """Main memory."""
@@ -221,7 +222,7 @@ class Loader:
         while (left := memory.free(self._device)) < count:
             if not self._drop_decoder() and not self._drop_model():
                 raise ModelError(
-                    f"There is no room for the VAE {vae.name if vae else ''}: it needs about {count / 1e9:.1f} GB, and {left / 1e9:.1f} GB "
+                    f"There is no room for the VAE {vae.name if vae else ''}: it needs about {in_words(count)}, and {in_words(left)} "
                     "are free. Choose Automatic, or close other programs.",
                     "vae",
                 )

@@ -15,6 +15,7 @@ from webui.engine.catalogue import Model
 from webui.engine.memory import BYTES, TILE, decoding, exhausted, free, large_parts, needed, quantizable, release, stored
 from webui.errors import ModelError
 from webui.settings import Wishes
+from webui.sizes import in_words
 
 LARGE = 1_500_000_000
 """Parameters from which on a model is loaded in bfloat16 on an accelerator: in float32 it would be slow there, and seldom fit."""
@@ -95,7 +96,7 @@ def decide(model: Model, device: torch.device, room: int, host: int, wishes: Wis
             return Placement(kind, tiled, streamed, not number, why, small)
     asked = f" as it was asked for ({_asked(wishes)})" if _asked(wishes) else ""
     raise ModelError(
-        f"The model {model.name} cannot be loaded{asked}: it needs about {_size(least)} of {where}, and {_size(left)} are free. "
+        f"The model {model.name} cannot be loaded{asked}: it needs about {in_words(least)} of {where}, and {in_words(left)} are free. "
         f"Close other programs{_hint(model, device, room, host, wishes)}, or choose a smaller model.",
         "model",
     )
@@ -197,7 +198,7 @@ def _why(
     small = quantizable(model) if wishes.quantize == "int8" else ()
 
     def takes(kind: torch.dtype, *, quantized: bool = bool(small), **how: bool) -> str:
-        return f"about {_size(needed(model, kind, device, quantized=quantized, **how))}"
+        return f"about {in_words(needed(model, kind, device, quantized=quantized, **how))}"
 
     asked, since = "as it was asked for", ""
     if wishes.dtype != "auto":
@@ -206,7 +207,7 @@ def _why(
         since = f", half of float32, which would need {takes(first)}"
     elif kind == torch.bfloat16:
         since = ", as is usual for models of its size"
-    said = [f"{NAMES[kind]}{since}: it needs {takes(kind, tiled=tiled, streamed=streamed)}, and {_size(room)} were free."]
+    said = [f"{NAMES[kind]}{since}: it needs {takes(kind, tiled=tiled, streamed=streamed)}, and {in_words(room)} were free."]
     if tiled:
         said.append(f"{IN_TILES}, {asked if wishes.tiling == 'on' else 'since a whole one would not fit beside the model'}.")
     if small:
@@ -233,7 +234,3 @@ def _listed(parts: tuple[str, ...]) -> str:
     encoders = sum(part.startswith("text_encoder") for part in parts)
     words = ["text encoders"] if encoders > 1 else ["text encoder"] if encoders else []
     return " and ".join([*(["denoiser"] if encoders < len(parts) else []), *words])
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"

@@ -11,6 +11,7 @@ from webui.engine.need import Need
 from webui.engine.placement import decide, takes
 from webui.errors import ModelError
 from webui.settings import Wishes
+from webui.sizes import in_words
 
 
 def weigh(model: Model, device: torch.device, room: int, host: int, wishes: Wishes) -> Need:
@@ -29,15 +30,10 @@ def weigh(model: Model, device: torch.device, room: int, host: int, wishes: Wish
         ways.append("with its layers fetched from main memory, which is slower")
     if placed.tiled:
         ways.append("with large pictures decoded in tiles")
-    return Need(fits=True, words=f"Needs about {size(takes(model, placed, device))} as {', '.join(ways)}; {size(room)} are free.")
+    return Need(fits=True, words=f"Needs about {in_words(takes(model, placed, device))} as {', '.join(ways)}; {in_words(room)} are free.")
 
 
 def held(pipe: Any, device: torch.device) -> int:
     """Bytes of a pipeline's weights that lie on the device."""
     parts = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
     return sum(weight.nbytes for part in parts for weight in part.parameters() if weight.device.type == device.type)
-
-
-def size(count: int) -> str:
-    """Bytes as a person reads them."""
-    return f"{count / 1e9:.1f} GB" if count >= 95e7 else f"{max(1, round(count / 1e6))} MB"
