@@ -30,12 +30,12 @@ IDEAS = (
     "a purple castle in the forest at night, watercolor",
     "a blue lighthouse on the beach at dawn, soft pastel",
     "a red balloon high in the sky at sunset",
-    "an orange cat on the beach at dawn",
+    "a pink house in the snow at night",
     "three red mushrooms in the forest, in the fog, flat illustration",
     "a green car in the desert at noon",
     "a pink tree in a meadow at sunrise, watercolor",
-    "a red fish on the sea at sunset, flat illustration",
-    "a white rocket in the city at night, flat illustration",
+    "a yellow rocket in the city at sunset, flat illustration",
+    "two red sailboats at sea at dawn, watercolor",
     "a pink flower in the forest by day, flat illustration",
 )
 
