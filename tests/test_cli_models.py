@@ -30,7 +30,7 @@ def test_the_default_is_chosen_used_and_given_up_with_a_sentence(tmp_path: Path)
     write_few_steps(tmp_path / "models" / "swift")
     ended = webui("models", "--default", "swift", cwd=tmp_path)
     assert ended.returncode == 0 and ended.stderr == "Few steps is the default model from now on.\n"
-    assert "swift  FLUX.2 klein  1 MB  default\n" in webui("models", cwd=tmp_path).stdout
+    assert "swift  FLUX.2 klein  0.1 MB  default\n" in webui("models", cwd=tmp_path).stdout
     for command in ("generate", "compare"):
         # Refused before anything runs, for what only this model's family does not take.
         ended = webui(command, "a", "--negative", "fog", cwd=tmp_path)

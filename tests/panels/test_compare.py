@@ -292,7 +292,9 @@ def test_a_second_tab_follows_and_stops_the_same_comparison(open_page: OpenPage)
 
 def test_a_cell_that_fails_says_why_and_the_others_finish(tab: Page) -> None:
     vary(tab, "columns", "Prompt")
-    tab.locator("#compare-columns-lines textarea").fill("a fox\nfail\na boat, at sea")
+    lines = tab.locator("#compare-columns-lines textarea")
+    expect(lines).not_to_have_value("")  # it has come, with the prompt as its first line: nobody types sooner
+    lines.fill("a fox\nfail\na boat, at sea")
     expect(tab.locator("#compare-size")).to_contain_text("3 cells")
     generate(tab)
     expect(tab.locator(STATUS)).to_have_text("2 of 3 cells are finished, 1 failed.")
