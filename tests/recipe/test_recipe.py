@@ -84,6 +84,7 @@ def test_two_subjects_stand_in_one_scene_and_in_its_caption() -> None:
         assert one.second_colour in words and " and " in words
     alone = pairs[0]._replace(second="", second_colour="")
     both, one = (part("render").render_marked(each)[1] for each in (pairs[0], alone))
+    assert all(np.isin(part("subjects").PARTS[name], both).any() for name in (pairs[0].subject, pairs[0].second))
     assert both[:, :128].any() and both[:, 128:].any() and one.any() and one[:, :8].max() == 0
 
 
@@ -97,11 +98,14 @@ def test_what_is_left_out_of_a_caption_is_not_in_it() -> None:
 
 def test_marks_cover_what_the_colour_changes() -> None:
     """Where the subject's colour shows, the picture's own labels say that the subject is."""
+    import cv2
+
     scene = part("scene").Scene(3, "house", "red", 1, "meadow", "day", "clear", "flat")
     red, seen = part("render").render_marked(scene)
     blue = part("render").render(scene._replace(colour="blue"))
     changed = np.abs(red.astype(int) - blue).sum(2) > 60
-    assert (seen[changed] > 0).mean() > 0.97 and 0.05 < (seen > 0).mean() < 0.5, "but for the rim, which is half of it"
+    near = cv2.dilate((seen > 0).astype(np.uint8), np.ones((3, 3)))  # a pixel of the rim is only half the subject's
+    assert near[changed].all() and 0.05 < (seen > 0).mean() < 0.5
     assert set(np.unique(seen)) == {0, *part("subjects").PARTS["house"]}, "each part is seen, and has its own number"
 
 

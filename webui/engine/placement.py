@@ -197,28 +197,28 @@ def _why(
 ) -> str:
     small = quantizable(model) if wishes.quantize == "int8" else ()
 
-    def takes(kind: torch.dtype, *, quantized: bool = bool(small), **how: bool) -> str:
+    def about(kind: torch.dtype, *, quantized: bool = bool(small), **how: bool) -> str:
         return f"about {in_words(needed(model, kind, device, quantized=quantized, **how))}"
 
     asked, since = "as it was asked for", ""
     if wishes.dtype != "auto":
         since = f", {asked}"
     elif kind != first:
-        since = f", half of float32, which would need {takes(first)}"
+        since = f", half of float32, which would need {about(first)}"
     elif kind == torch.bfloat16:
         since = ", as is usual for models of its size"
-    said = [f"{NAMES[kind]}{since}: it needs {takes(kind, tiled=tiled, streamed=streamed)}, and {in_words(room)} were free."]
+    said = [f"{NAMES[kind]}{since}: it needs {about(kind, tiled=tiled, streamed=streamed)}, and {in_words(room)} were free."]
     if tiled:
         said.append(f"{IN_TILES}, {asked if wishes.tiling == 'on' else 'since a whole one would not fit beside the model'}.")
     if small:
-        instead = takes(kind, tiled=tiled, streamed=streamed, quantized=False)
+        instead = about(kind, tiled=tiled, streamed=streamed, quantized=False)
         said.append(f"{IN_EIGHT.format(_listed(small))}, {asked}, without which it would need {instead}. {COST}")
     elif wishes.quantize == "int8":
         said.append("It keeps its weights as they are, although 8 bits were asked for: no part is so large that much would be saved.")
     if model.packed:
         said.append(PACKED)
     if streamed:
-        said.append(f"{IN_LAYERS}, {asked if wishes.offload == 'group' else f'since all of it at once would need {takes(kind)}'}.")
+        said.append(f"{IN_LAYERS}, {asked if wishes.offload == 'group' else f'since all of it at once would need {about(kind)}'}.")
     if wishes.offload == "group" and device.type != "cuda":
         said.append("Its layers stay where they are, although it was asked otherwise: fetching them one by one is for CUDA.")
     return " ".join(said)

@@ -62,8 +62,8 @@ def thing(subject: str, colour: str, count: int, chance: random.Random) -> str:
 
 
 DROPPED = {"colour": 0.08, "background": 0.1, "time": 0.1, "weather": 0.25, "style": 0.08}
-"""How often a caption leaves a thing out. Weather most often: clear weather goes without saying half the time, and if the others hardly
-ever did, a prompt without weather would mean clear weather, whatever its negative prompt said."""
+"""How often a caption leaves a thing out. Weather most often: clear weather goes without saying half the time, so that a prompt without
+weather means clear weather, whatever its negative prompt says. A quarter is not enough to change that."""
 
 
 def caption(scene: Scene, chance: random.Random, without: Collection[str] | None = None) -> str:

@@ -26,7 +26,7 @@ class Taught(nn.Module):
     def __init__(self, unet: UNet2DConditionModel, world: str) -> None:
         super().__init__()
         self.unet = unet
-        classes = 1 + max(PARTS[subject].stop - 1 for subject in WORLDS[world].subjects)
+        classes = max(PARTS[subject].stop for subject in WORLDS[world].subjects)
         self.head = nn.Sequential(nn.Conv2d(unet.config.block_out_channels[1], 64, 3, padding=1), nn.SiLU(), nn.Conv2d(64, classes, 1))
         self._thoughts: list[Tensor] = []
         unet.up_blocks[-2].register_forward_hook(lambda block, given, answer: self._thoughts.append(answer))
