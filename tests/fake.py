@@ -95,7 +95,7 @@ def give_vae(folder: Path) -> None:
 
 class FakeWorker:
     """One thread per job. `pace` seconds pass between steps; a prompt with "fail" fails, one with "die" takes the engine down, one with
-    "compile" waits between its start and its first step."""
+    "compile" waits between its start and its first step. After it went down its model is to be loaded before a job starts."""
 
     def __init__(self, pace: float = 0.02, *, slots: int = 8, models: int = 2, ready: bool = True) -> None:
         self.pace = pace
@@ -111,6 +111,7 @@ class FakeWorker:
         self._slots = slots
         self._models = models
         self._ready = ready
+        self._died = False
         self._tell: Callable[[Report], None] = lambda report: None
         self._cancelled: dict[str, threading.Event] = {}
 
@@ -134,6 +135,7 @@ class FakeWorker:
         for flag in self._cancelled.values():
             flag.set()
         self._cancelled.clear()
+        self._died = True
         self._tell(Down(reason="it was killed"))
 
     def submit(self, job: str, request: Resolved) -> None:
@@ -172,6 +174,8 @@ class FakeWorker:
         self._tell(Told(job=job, event=event))
 
     def _run(self, job: str, request: Resolved, cancelled: threading.Event) -> None:
+        if self._died:
+            self._say(job, Waiting(reason="The model Fake is being loaded."))
         self._say(job, Started(steps=request.steps))
         if "compile" in request.prompt:
             self._say(job, Waiting(reason="Compiling the model, once."))

@@ -84,9 +84,11 @@ def test_a_picture_that_waits_for_room_can_be_given_up(studio: Studio, drive: Pa
     until(lambda: isinstance(job.last, Waiting) and job.last.download)
 
     def given_up() -> bool:
-        studio.cancel([job.id])  # in vain while it is being tried to be written
+        studio.cancel([job.id], made=True)  # in vain while it is being tried to be written
         return job.done
 
+    studio.cancel([job.id])
+    assert not job.done, "Stop ends what is being made, and this is made"
     until(given_up)
     assert isinstance(job.last, Cancelled)
     filler.unlink()

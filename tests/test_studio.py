@@ -230,6 +230,31 @@ def test_a_restart_goes_on_with_what_was_waiting_and_keeps_what_is_done(settings
     second.close()
 
 
+@pytest.mark.parametrize("end", ["the engine dies", "the studio ends"])
+def test_who_was_asked_to_stop_is_not_begun_again(settings: Settings, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """A step that takes a minute hears of Stop at its end; the engine, or the studio, may be gone before."""
+    studio = Studio(settings, worker := FakeWorker(pace=0.01))
+    monkeypatch.setattr(worker, "cancel", lambda job: None)
+    studio.start()
+    stopped, other = studio.submit([PROMPT.model_copy(update={"steps": 150, "seed": k}) for k in range(2)])
+    until(lambda: stopped.frames and other.frames)
+    studio.cancel([stopped.id])
+    assert not stopped.done
+    if end == "the engine dies":
+        worker.go_down()
+        assert isinstance(stopped.last, Cancelled) and isinstance(other.last, Interrupted)
+        worker.come_up()
+        assert isinstance(other.wait(60), Finished)
+        studio.close()
+        return
+    studio.close()
+    again = Studio(settings, worker := FakeWorker(pace=0))
+    again.start()
+    assert isinstance(again.job(other.id).wait(60), Finished)
+    assert isinstance(again.job(stopped.id).last, Cancelled) and len(worker.submitted) == 1
+    again.close()
+
+
 def crash(studio: Studio) -> None:
     """End without putting anything away; the file locks of a killed process go, too."""
     studio._worker.close()

@@ -93,6 +93,8 @@ class Studio:
         self._lock = threading.RLock()
         self._line = Line()
         self._running: dict[str, Job] = {}
+        self._stopping: set[str] = set()
+        """Of those that run: who was asked to stop. If the engine dies before it does, or the studio ends, they are not begun again."""
         self._recent = Recent()
         self._room = Room(0, 1)
         self._outlook = Outlook(self._line, self.rates)
@@ -125,8 +127,11 @@ class Studio:
         self._keeper.close()
         self.stock.close()
         with self._lock:
-            # They did nothing wrong: an attempt that the studio itself ended does not count.
             for job in self._running.values():
+                if job.id in self._stopping:
+                    self._end(job, Cancelled())
+                    continue
+                # They did nothing wrong: an attempt that the studio itself ended does not count.
                 job.attempts -= 1
                 self._started(job)
             self.comparisons.close()
@@ -193,16 +198,20 @@ class Studio:
                     job.append(Waiting(reason=self._status.message))
             self._dispatch()
 
-    def cancel(self, ids: Iterable[str], by: Person = OWNER) -> None:
-        """End jobs of one's own, or, as the owner, anybody's: waiting ones at once, running ones at their next step. Others are ignored."""
+    def cancel(self, ids: Iterable[str], by: Person = OWNER, *, made: bool = False) -> None:
+        """End jobs of one's own, or, as the owner, anybody's: waiting ones at once, running ones at their next step. Others are ignored.
+
+        A picture that is made and only waits for the disk stays, unless those too are to go: `made`.
+        """
         with self._lock:
             for id in ids:
                 job = self._recent.get(id)
                 if job is None or not may_act(by, job) or job.done:
                     continue
                 if id in self._running and self._status.state == "ready":
+                    self._stopping.add(id)
                     self._worker.cancel(id)
-                elif id not in self._running and (self._line.remove(job) or self._keeper.drop(job)):
+                elif id not in self._running and (self._line.remove(job) or (made and self._keeper.drop(job))):
                     self._end(job, Cancelled())
             self._dispatch()
 
@@ -327,6 +336,8 @@ class Studio:
 
     def _happened(self, job: Job, told: Told) -> None:
         event = told.event
+        if isinstance(event, (Rendered, *ENDS)):
+            self._stopping.discard(job.id)
         if isinstance(event, Rendered):
             # The engine's place is free; writing to disk must not hold up the others' events.
             del self._running[job.id]
@@ -346,7 +357,10 @@ class Studio:
         jobs, self._running, self._room = list(self._running.values()), {}, Room(0, 1)
         self._line.cold()
         for job in reversed(jobs):
-            if job.attempts >= ATTEMPTS:
+            if job.id in self._stopping:
+                self._stopping.discard(job.id)
+                self._end(job, Cancelled())
+            elif job.attempts >= ATTEMPTS:
                 self._end(job, Failed(message=f"The engine stopped three times while making this picture; the last time, {down.reason}."))
             else:
                 job.append(Interrupted(reason=f"The engine stopped: {down.reason}. It is being started again, and this picture with it."))

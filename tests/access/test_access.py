@@ -114,6 +114,12 @@ def test_a_link_for_one_use_opens_once_and_not_for_ever() -> None:
     late = access.hand_over(person)
     clock.now += PASS_SECONDS
     assert access.enter(late, None, local=False) is None
+    other, ours = opened(access), access.hand_over(person)
+    with pytest.raises(NotAllowed, match="Guest 2's"):
+        access.enter(ours, other, local=False)
+    access.guests.leave(other)
+    entered = access.enter(ours, other, local=False)
+    assert entered and access.guests.holder(entered[0]) == person, "it was not used up, and who signed out may be another"
     owners = access.hand_over(OWNER)
     assert access.enter(owners, None, local=False) is None and access.enter(owners, None, local=True)
 

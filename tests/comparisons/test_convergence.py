@@ -57,6 +57,9 @@ def test_each_way_of_having_no_answer_says_what_to_do() -> None:
     assert "Not settled within 32 steps" in answer(curve(n4=0.5, n8=0.6, n32=1), "Euler", converges=True).sentence
     near = answer(curve(n4=0.5, n30=0.99, n32=1), "Euler", converges=True).sentence
     assert "30 and 32 steps look alike" in near and "45 steps or more" in near
+    # What no request takes is not advised.
+    assert "150 steps are the most" in answer(curve(n50=0.5, n100=0.6, n150=1), "Euler", converges=True).sentence
+    assert "no more than 150 steps" in answer(curve(n50=0.5, n120=0.99, n150=1), "Euler", converges=True).sentence
     assert "may be more than enough" in answer(flat, "Euler", converges=True).sentence
 
 

@@ -178,6 +178,11 @@ def test_a_large_grid_of_large_pictures_stays_within_bounds() -> None:
     large = comparison(("seed", tuple(range(8))), ("guidance", tuple(float(k) for k in range(1, 9))))
     width, height = Sheet(large, 2048, 2048).size
     assert width * height < 2**25
+    for width, height in ((1024, 256), (256, 1024)):
+        row = comparison(("seed", tuple(range(64))))
+        assert max(Sheet(row, width, height, below=True).size) <= 16383, "the most that WebP takes"
+    column = comparison(("steps", (4,)), ("guidance", tuple(1 + k / 8 for k in range(64))))
+    assert max(Sheet(column, 256, 1024, below=True).size) <= 16383
 
 
 @pytest.mark.parametrize("text", ["", "word", "a b c " * 50, "W" * 300, "赤い帆船" * 40, "naïve Übergröße\n\ntab\there", "🙂" * 30])

@@ -409,6 +409,23 @@ def test_an_earlier_comparison_opens_as_it_was_runs_again_and_lends_its_settings
     assert worker.submitted[before].seed == worker.submitted[0].seed
 
 
+def test_an_empty_last_line_is_lent_with_the_other_negative_prompts(tab: Page, worker: FakeWorker) -> None:
+    vary(tab, "columns", "Negative prompt")
+    lines = tab.locator("#compare-columns-lines textarea")
+    lines.fill("blurry\n\n")
+    expect(tab.locator("#compare-size")).to_contain_text("2 cells")
+    generate(tab)
+    finished(tab)
+    lines.fill("something else")
+    expect(tab.locator("#compare-size")).to_contain_text("1 cell")
+    tab.locator("#compare-use").click()
+    expect(lines).to_have_value("blurry\n\n")
+    generate(tab)
+    expect(tab.locator("#compare-earlier option")).to_have_count(3)
+    finished(tab)
+    assert [request.negative for request in worker.submitted] == ["blurry", ""] * 2
+
+
 def test_create_sends_its_settings_and_a_picture_sends_its_own(page: Page, worker: FakeWorker) -> None:
     page.locator("#prompt textarea").fill("a green fish")
     page.locator("#to-compare").click()

@@ -119,6 +119,26 @@ def test_with_the_keyboard_alone(page: Page) -> None:
     expect(page.locator(STATUS)).to_contain_text("Stopped")
 
 
+def test_a_key_that_is_held_or_belongs_to_a_word_is_no_press(page: Page, worker: FakeWorker) -> None:
+    steps(page, 150)
+    page.locator("#prompt textarea").focus()
+    page.keyboard.down("Control")
+    for _ in range(4):
+        page.keyboard.down("Enter")  # from the second on it is a repetition
+    page.keyboard.up("Enter")
+    page.keyboard.up("Control")
+    expect(page.locator(STATUS)).to_contain_text("of 150")
+    composing = """init => document.activeElement.dispatchEvent(
+        new KeyboardEvent('keydown', {...init, bubbles: true, cancelable: true, isComposing: true}))"""
+    page.evaluate(composing, {"key": "Escape"})
+    page.evaluate(composing, {"key": "Enter", "ctrlKey": True})
+    page.wait_for_timeout(1000)
+    expect(page.locator(STATUS)).to_contain_text("steps per second")
+    assert len(worker.submitted) == 1
+    page.keyboard.press("Escape")
+    expect(page.locator(STATUS)).to_contain_text("Stopped")
+
+
 def test_several_pictures_are_live_together(page: Page, studio: Studio) -> None:
     box = page.locator("#count input[type=number]")
     box.fill("4")
@@ -177,6 +197,19 @@ def test_the_death_of_the_engine_is_told_and_survived(page: Page, worker: FakeWo
     expect(page.locator("#engine-state")).to_contain_text("being started again")
     worker.come_up()
     finished(page)
+
+
+def test_a_picture_that_is_begun_again_shows_none_of_the_dead_attempts_steps(page: Page, worker: FakeWorker) -> None:
+    steps(page, 60)
+    generate(page)
+    expect(page.locator(f"{STRIP} img").nth(14)).to_be_attached()
+    worker.go_down()
+    expect(page.locator(STATUS)).to_contain_text("The engine stopped")
+    worker.pace = 0.5
+    worker.come_up()
+    expect(page.locator(STATUS)).to_contain_text("Step 2 of 60")
+    expect(page.locator(f"{STRIP} img")).to_have_count(2)
+    page.locator("#stop").click()
 
 
 def test_words_are_shown_as_words(page: Page) -> None:

@@ -175,6 +175,36 @@ def test_who_only_looks_cannot_make_pictures_even_by_hand(door: Shared, device: 
     assert worker.submitted == []
 
 
+def test_a_switch_keeps_the_focus_when_it_is_pressed(door: Shared, device: Device) -> None:
+    page = ready(device(), f"http://127.0.0.1:{door.port}/")
+    tab(page, "Share")
+    for name, other in (("Share this studio", "true"), ("Show new pictures", "true"), ("Show new pictures", "false")):
+        switch = page.get_by_role("switch", name=name)
+        switch.focus()
+        page.keyboard.press("Space")
+        expect(switch).to_have_attribute("aria-checked", other)
+        expect(switch).to_be_focused()
+
+
+def test_escape_in_the_box_of_a_name_stops_no_picture(door: Shared, device: Device) -> None:
+    page = ready(device(), links(door)["maker"])
+    steps(page, 150)
+    page.locator("#generate").click()
+    expect(page.locator(STATUS)).to_contain_text("of 150")
+    page.locator("#welcome input[type=text]").press("Escape")
+    page.wait_for_timeout(1000)
+    expect(page.locator(STATUS)).to_contain_text("steps per second")
+    page.locator("#prompt textarea").press("Escape")
+    expect(page.locator(STATUS)).to_contain_text("Stopped")
+
+
+def test_who_signs_out_hears_that_the_browser_knows_them_still(door: Shared, device: Device) -> None:
+    page = ready(device(), links(door)["viewer"])
+    tab(page, "Share")
+    leave = page.locator("#share .myself").get_by_role("button", name="Sign out")
+    expect(leave).to_have_attribute("title", re.compile("in this browser later is you again"))
+
+
 def test_the_password_is_asked_for_after_the_link(door: Shared, device: Device) -> None:
     owner = ready(device(), f"http://127.0.0.1:{door.port}/")
     url = links(door)["maker"]
@@ -282,6 +312,21 @@ def test_a_link_to_a_pictures_settings_makes_the_same_picture_for_a_teammate(doo
     steps(mate, 9)
     mate.reload()
     expect(mate.locator("#steps input[type=number]")).to_have_value("9")
+
+
+def test_a_link_to_settings_opens_in_a_tab_that_shows_the_studio_already(door: Shared, device: Device) -> None:
+    page = ready(device(), f"http://127.0.0.1:{door.port}/#share")
+    expect(page.locator("#share .people")).to_be_visible()
+    for number in (1, 2):
+        with page.expect_event("load"):
+            page.evaluate("end => { location.hash = end; }", f"recipe=1&prompt=boat%20{number}&steps=7")
+        expect(page.locator("#prompt textarea")).to_have_value(f"boat {number}")
+        expect(page.locator("#steps input[type=number]")).to_have_value("7")
+        assert "recipe" not in page.url
+        expect(page.locator("#generate")).to_be_visible()
+    tab(page, "Share")
+    page.evaluate("() => { location.hash = 'create'; }")
+    expect(page.locator("#generate")).to_be_visible()
 
 
 @pytest.mark.parametrize(

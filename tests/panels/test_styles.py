@@ -104,6 +104,40 @@ def test_the_owner_saves_and_deletes(page: Page, studio: Studio) -> None:
     expect(page.get_by_role("option")).to_contain_text(["Soft, warm", "Etching"])
 
 
+def test_escape_closes_the_styles_and_lets_the_picture_be(page: Page, studio: Studio) -> None:
+    page.locator("#steps input[type=number]").fill("150")
+    page.locator("#steps input[type=number]").press("Tab")
+    page.locator("#generate").click()
+    expect(page.locator(STATUS)).to_contain_text("of 150")
+    keeper = page.locator("#styles-keeper")
+    page.locator("#styles-edit").click()
+    expect(keeper.locator("select")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(keeper).to_be_hidden()
+    page.wait_for_timeout(1000)
+    assert not studio.latest()[0].done
+    page.keyboard.press("Escape")
+    expect(page.locator(STATUS)).to_contain_text("Stopped")
+
+
+def test_escape_on_another_tab_does_not_mean_the_styles(page: Page) -> None:
+    page.locator("#styles-edit").click()
+    expect(page.locator("#styles-keeper select")).to_be_focused()
+    page.get_by_role("tab", name="Compare").click()
+    page.keyboard.press("Escape")
+    expect(page.locator("#styles-keeper")).not_to_have_attribute("hidden", "")
+
+
+def test_styles_are_gone_through_with_the_arrow_keys(page: Page) -> None:
+    page.locator("#styles-edit").click()
+    which = page.locator("#styles-keeper select")
+    expect(which).to_be_focused()
+    for name in ("Ink", "Soft, warm"):
+        page.keyboard.press("ArrowDown")
+        expect(which).to_have_value(name)
+        expect(which).to_be_focused()
+
+
 def test_a_style_that_is_deleted_is_chosen_no_longer(page: Page) -> None:
     choose(page, "Ink")
     choose(page, "Soft, warm")

@@ -22,6 +22,8 @@ LINKS: tuple[Role, ...] = ("maker", "viewer")
 PASS_SECONDS = 600.0
 """How long a link for one use lasts."""
 
+TAKEN = "This link would make you somebody else here, and this browser is {}'s. If both are you, sign out under Share and open it again."
+
 PENDING = 200
 """Guests who have opened a link and not given the password yet; more, and the oldest opens the link again."""
 
@@ -118,14 +120,17 @@ class Access:
         Args:
             before: the session that the browser held until now; whoever it was stays that person.
             local: whether the browser is on the owner's listener; elsewhere the owner's key opens nothing.
+
+        Raises:
+            NotAllowed: it is a link for one use, and the browser is another person's. It can still be used.
         """
-        once = self._pass(key, local)
+        held = self.guests.holder(before) if before else None
+        once = self._pass(key, local, held)
         if once is not None:
             return self.guests.begin(once), False
         role = self._role(key, local)
         if role is None:
             return None
-        held = self.guests.holder(before) if before else None
         if role != "owner" and self.asks_password:
             if before and held is not None and _rank(held.role) >= _rank(role):
                 return before, False
@@ -174,11 +179,14 @@ class Access:
             self._passes[digest(value)] = (person.id, now + PASS_SECONDS)
         return value
 
-    def _pass(self, key: str, local: bool) -> Person | None:
+    def _pass(self, key: str, local: bool, held: Person | None) -> Person | None:
         with self._lock:
             id, until = self._passes.get(digest(key), ("", 0.0))
             if until <= self._clock() or (id == OWNER.id and not local):
                 return None
+            if held is not None and id not in (held.id, OWNER.id):
+                # Whoever sent it would see all that is made here from then on.
+                raise NotAllowed(TAKEN.format(held.name))
             del self._passes[digest(key)]
         return self.guests.person(id)
 

@@ -21,6 +21,10 @@ SIDE_WIDTH = 160
 """Of the heads of rows, in pixels, at most."""
 PIXELS = 2**24
 """Most pixels of a sheet; cells that need more are made smaller."""
+LONGEST = 16383
+"""Pixels of a sheet's side, at most: WebP takes no more."""
+WORDS = 1024
+"""What a side keeps for heads, margins and words, at most."""
 
 
 class Tile(NamedTuple):
@@ -37,7 +41,8 @@ class Sheet:
     def __init__(self, comparison: Comparison, width: int, height: int, *, below: bool = False, pixels: int = PIXELS) -> None:
         self._comparison = comparison
         columns, rows = len(comparison.columns), len(comparison.rows)
-        scale = min(1.0, math.sqrt(pixels / (columns * max(width, NARROWEST) * rows * height)))
+        room = ((LONGEST - WORDS) / columns - GAP) / width, ((LONGEST - WORDS) / rows - GAP - LINE) / height
+        scale = min(1.0, *room, math.sqrt(pixels / (columns * max(width, NARROWEST) * rows * height)))
         self.tile = max(1, int(width * scale)), max(1, int(height * scale))
         """Width and height of a picture on it."""
         self._cell = max(self.tile[0], NARROWEST), self.tile[1] + (LINE if below else 0)

@@ -21,6 +21,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from webui.request import bounds
+
 CLOSE = 0.95
 APART = 0.02
 MARGIN = 1.5
@@ -56,12 +58,14 @@ def answer(points: Sequence[Point], sampler: str, *, converges: bool) -> Answer:
         if point.ssim < CLOSE or point.mae > APART:
             break
         settled = point.steps
-    who, enough = f"({sampler}, this prompt and seed)", math.ceil(MARGIN * settled)
+    who, enough, most = f"({sampler}, this prompt and seed)", math.ceil(MARGIN * settled), int(bounds("steps").high)
     if settled == longest:
-        return Answer(None, f"Not settled within {longest} steps: the picture still changes {who}. Add a column with more steps.")
+        more = "Add a column with more steps." if longest < most else f"{most} steps are the most that a picture can have."
+        return Answer(None, f"Not settled within {longest} steps: the picture still changes {who}. {more}")
     if longest < enough:
         near = f"{settled} and {longest} steps look alike, but they are too near to each other to tell {who}"
-        return Answer(None, f"Not known yet: {near}. Add a column with {enough} steps or more.")
+        more = f"Add a column with {enough} steps or more." if enough <= most else f"A picture can have no more than {most} steps."
+        return Answer(None, f"Not known yet: {near}. {more}")
     if settled == points[0].steps:
         return Answer(settled, f"{_steps(settled)} may be more than enough: from there on, this picture hardly changes {who}.")
     return Answer(settled, f"From about {_steps(settled)} on, this picture hardly changes {who}.")

@@ -72,6 +72,8 @@ def _asked(client: httpx2.Client, target: httpx2.URL, home: httpx2.URL, headers:
         answer = client.send(request, stream=True)
     except httpx2.HTTPError as error:
         raise Broken(f"{target.host} does not answer ({type(error).__name__})") from error
+    except UnicodeError:
+        raise DownloadError(f"{target.host} cannot be the name of a server. Look whether the address is typed rightly.", "source") from None
     try:
         yield answer
     finally:
@@ -87,7 +89,7 @@ def public(target: httpx2.URL) -> str:
     """
     try:
         found = socket.getaddrinfo(target.host, target.port or {"http": 80, "https": 443}[target.scheme], type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):
         raise Broken(f"The name {target.host} is not known") from None
     addresses = [ipaddress.ip_address(str(row[4][0]).partition("%")[0]) for row in found]
     if not addresses or any(not _global(address) for address in addresses):

@@ -105,8 +105,8 @@ def rest(studio: Studio, *more: APIRouter) -> FastAPI:
 
     @api.delete("/jobs/{id}")
     def cancel(id: str, by: By) -> dict[str, Any]:
-        """Stop a job: at once if it waits, at its next step if it runs."""
-        studio.cancel([_own(studio.job(id, by), by).id], by)
+        """Stop a job: at once if it waits, at its next step if it runs. One that is made, and waits for the disk alone, is given up."""
+        studio.cancel([_own(studio.job(id, by), by).id], by, made=True)
         return described(studio.job(id, by))
 
     @api.post("/jobs/{id}/move")
@@ -137,7 +137,7 @@ def rest(studio: Studio, *more: APIRouter) -> FastAPI:
 
     @api.delete("/groups/{group}")
     def cancel_group(group: str, by: By) -> dict[str, Any]:
-        """Stop the jobs that were asked for together."""
+        """Stop the jobs that were asked for together. What is made already stays."""
         jobs = [_own(job, by) for job in _group(studio, group, by)]
         studio.cancel([job.id for job in jobs], by)
         return {"jobs": [described(job) for job in jobs]}

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Scope
 
 from webui.access.access import Access
+from webui.errors import NotAllowed
 from webui.people import OWNER, Person
 from webui.server import account, signin
 from webui.server.answer import Header
@@ -147,7 +148,10 @@ class Entrance:
         self._not_too_soon(scope)
         here = local(scope)
         known = [value for value in cookies(scope) if self._access.guests.former(value)]
-        entered = self._access.enter(key, known[0] if known else None, local=here)
+        try:
+            entered = self._access.enter(key, known[0] if known else None, local=here)
+        except NotAllowed as error:
+            return self.ask(scope, error.message)
         if entered is None:
             if any(self._access.session(value, local=here) for value in known):
                 return RedirectResponse(target, 303, UNSTORED)

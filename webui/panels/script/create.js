@@ -213,7 +213,7 @@ stepwise.create = (() => {
     say(about, stepwise.recipe(request) + (drawn && drawn !== request.prompt ? ` · ${drawn}` : ""));
     const line = at("#status-file");
     // While the disk refuses a finished picture, it is kept in memory and can be had from there.
-    const shown = job.picture || (job.download ? "held" : "none");
+    const shown = job.picture || (job.download ? `held ${job.id}` : "none");
     if (line.dataset.shown === shown) return;
     line.dataset.shown = shown;
     line.replaceChildren();

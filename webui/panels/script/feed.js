@@ -90,7 +90,9 @@
         keep(job, event);
         return;
       }
-      if (event.kind === "started" && job.kind === "interrupted") job.frames = [];
+      // Between the two it may wait, for its model to be loaded: until it begins again, the last frame stays.
+      if (event.kind === "interrupted") job.again = true;
+      if (event.kind === "started" && job.again) Object.assign(job, { frames: [], again: false });
       job.kind = event.kind;
       if (event.kind === "started") Object.assign(job, { i: 0, reason: null });
       else if (event.kind === "step") {

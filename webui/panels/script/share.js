@@ -130,7 +130,9 @@ stepwise.share = (() => {
     const everybody = present((people && people.people) || []);
     const wall = team((pictures && pictures.pictures) || []);
     const columns = state ? [[network(), rules(), everybody], [...(state.on ? [links()] : []), myself(), wall]] : [[wall], [myself(), everybody]];
+    const held = place.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
     place.replaceChildren(...columns.map((column) => make("div", {}, ...column)));
+    if (held) at(`[aria-label="${CSS.escape(held)}"]`, place)?.focus(); // the keyboard goes on where it was
   }
 
   const part = (className, title, ...inside) => make("section", { className }, make("h2", { textContent: title }), ...inside);
@@ -145,7 +147,12 @@ stepwise.share = (() => {
 
   function toggle(on, label, flip) {
     const button = make("button", { type: "button", className: "switch", aria: { role: "switch", checked: on, label } });
-    button.onclick = () => { button.disabled = true; flip(!on).finally(() => { button.disabled = false; }); };
+    let flipping = false; // not `disabled`, which would take the focus from it
+    button.onclick = () => {
+      if (flipping) return;
+      flipping = true;
+      flip(!on).finally(() => { flipping = false; });
+    };
     return make("div", { className: "toggle" }, button, make("span", { textContent: label, onclick: () => button.click() }));
   }
 
@@ -201,7 +208,8 @@ stepwise.share = (() => {
         code.innerHTML = value.qr;
         place.replaceChildren(words("Opens once, within ten minutes: that device is you too.", "note"), code, copier(() => value.url));
       };
-      const leave = make("button", { type: "button", className: "plain", textContent: "Sign out", onclick: () => ask("/api/me", "DELETE").then(() => location.reload()) });
+      const stays = "Whoever opens the studio's link in this browser later is you again. In a private window nothing is kept.";
+      const leave = make("button", { type: "button", className: "plain", textContent: "Sign out", title: stays, onclick: () => ask("/api/me", "DELETE").then(() => location.reload()) });
       more.push(make("p", { className: "acts" }, device, leave), place);
     }
     return part("myself", "You", words(`You ${me.may}.`), naming(() => draw()), ...more);

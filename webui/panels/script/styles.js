@@ -16,7 +16,7 @@ stepwise.styles = (() => {
     const which = make("select", { name: "which" }, make("option", { value: "", textContent: "A new style, from these prompts" }));
     kept.forEach((style) => which.append(make("option", { value: style.name, textContent: style.name })));
     which.value = kept.some((style) => style.name === chosen) ? chosen : "";
-    which.onchange = () => draw(which.value);
+    which.onchange = () => { draw(which.value); at("select", form).focus(); }; // an arrow key goes on where it was
     const style = kept.find((one) => one.name === which.value);
     const remove = make("button", { type: "button", className: "tool", textContent: "Delete", disabled: !style, onclick: () => drop(style.name) });
     const line = make("p", { textContent: sentence });
@@ -64,9 +64,12 @@ stepwise.styles = (() => {
 
   document.addEventListener("click", (event) => { if (event.target.closest("#styles-edit")) toggle(at("#styles-keeper").hidden); });
   document.addEventListener("submit", (event) => { if (event.target.id === "styles-keeper") { event.preventDefault(); save(); } });
-  document.addEventListener("keydown", (event) => {
+  // On the window, which hears of a key before the document: there Escape would stop the picture as well.
+  window.addEventListener("keydown", (event) => {
     const form = at("#styles-keeper");
-    if (event.key === "Escape" && form && !form.hidden) { event.stopPropagation(); toggle(false); }
+    if (event.key !== "Escape" || event.isComposing || !form || form.hidden || stepwise.tabs.shown() !== "create") return;
+    event.stopPropagation();
+    toggle(false);
   }, true);
   return { toggle };
 })();

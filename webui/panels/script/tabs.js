@@ -41,6 +41,10 @@ stepwise.tabs = (() => {
     if (location.hash.length > 1) choose(location.hash.slice(1));
   }
 
-  window.addEventListener("hashchange", () => choose(location.hash.slice(1) || "create"));
+  window.addEventListener("hashchange", () => {
+    // A link to settings, opened where the studio is open already: the page takes them when it loads.
+    if (location.hash.startsWith("#recipe=")) location.reload();
+    else choose(location.hash.slice(1) || "create");
+  });
   return { arrive, choose, shown, onChange, renewer, whenThere };
 })();

@@ -69,7 +69,8 @@ stepwise.asking = (() => {
     if (!("seed-mode" in sent)) sent["seed-mode"] = "Keep";
     (axes || []).concat(axes && axes.length < 2 ? [{ field: "", values: [] }] : []).forEach(({ field, values }, number) => {
       const name = ["columns", "rows"][number];
-      Object.assign(sent, { [name]: field, [`${name}-values`]: values.map(String), [`${name}-lines`]: values.map(String).join("\n") });
+      const lines = values.at(-1) === "" ? [...values, ""] : values; // the end of the last line is no line
+      Object.assign(sent, { [name]: field, [`${name}-values`]: values.map(String), [`${name}-lines`]: lines.join("\n") });
     });
     stepwise.tabs.choose("compare");
     stepwise.compare.there().then(() => at("#compare-take").click());
