@@ -186,6 +186,20 @@ def test_every_sampler_and_schedule_that_it_offers_runs(engine: Engine, model: M
                 assert isinstance(log[-1], Rendered), (sampler, schedule, steps)
 
 
+def test_noise_that_a_sampler_adds_comes_from_the_seed_alone(engine: Engine, model: Model) -> None:
+    row = FAMILIES[model.family]
+    if len(row.samplers) > 10:
+        return  # their pipelines hand the generator on
+    for sampler in (sampler for sampler, offered in row.samplers.items() if not offered.converges):
+        one, other = (asked(model, sampler=sampler, seed=seed) for seed in (5, 6))
+        before = pixels(events_of(engine, one)[0])
+        torch.randn(7)  # as whoever else draws from torch's global generator
+        assert np.array_equal(pixels(events_of(engine, one)[0]), before), sampler
+        beside = [pixels(log) for log in events_of(engine, other, one)]
+        assert np.abs(beside[1] - before).max() <= 1, sampler
+        assert not np.array_equal(beside[0], before), sampler
+
+
 def test_what_it_does_not_have_is_refused_with_a_sentence(model: Model, family: str) -> None:
     row = FAMILIES[family]
     wrong: dict[str, Any] = {
@@ -221,11 +235,25 @@ def test_each_family_has_its_test_and_each_default_suits_it() -> None:
 @pytest.mark.parametrize(
     ("name", "family", "steps", "guidance"),
     [("sdxl-turbo", "Stable Diffusion XL", 4, 1), ("sdxl_lightning_4step", "Stable Diffusion XL", 8, 1),
-     ("LCM_Dreamshaper", "Stable Diffusion 1.x", 6, 1), ("my-model", "Stable Diffusion XL", 25, 6), ("Z-Image-Turbo", "Z-Image", 9, 1)],
+     ("LCM_Dreamshaper", "Stable Diffusion 1.x", 6, 1), ("my-model", "Stable Diffusion XL", 25, 6), ("Z-Image-Turbo", "Z-Image", 9, 1),
+     ("dreamshaperXL_turbo", "Stable Diffusion XL", 4, 1), ("DreamShaperXL_Turbo_v2", "Stable Diffusion XL", 4, 1),
+     ("SDXL-Turbo", "Stable Diffusion XL", 4, 1), ("dreamshaperXL_lightningDPMSDE", "Stable Diffusion XL", 8, 1),
+     ("LCM_Dreamshaper_v7", "Stable Diffusion 1.x", 6, 1)],
 )  # fmt: skip
 def test_variants_are_known_by_their_names(name: str, family: str, steps: int, guidance: float) -> None:
     defaults = defaults_of(family, name, {})
     assert (defaults.steps, defaults.guidance) == (steps, guidance)
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper"),
+    [("Hyper-SDXL", True), ("hyper_sd15", True), ("sdxl-hyper-8step", True), ("sub/HyperSDXL.safetensors", True), ("a v2 hyper", True),
+     ("realisticVisionV60B1_v51HyperVAE", True), ("hyperrealism_v3.safetensors", False), ("HyperRealism", False),
+     ("ultra_hyperreal", False), ("xhyper", False)],
+)  # fmt: skip
+def test_hyper_is_a_word_of_its_own(name: str, hyper: bool) -> None:
+    defaults = defaults_of("Stable Diffusion XL", name, {})
+    assert (defaults.sampler == "TCD", defaults.steps == 8) == (hyper, hyper)
 
 
 @pytest.mark.parametrize("kind", OTHERS)

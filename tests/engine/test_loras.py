@@ -257,6 +257,78 @@ def test_a_file_that_fits_no_layer_or_is_damaged_is_a_sentence_and_harms_nobody(
     assert np.array_equal(run(engine, bare)[0], before)
 
 
+def failed(engine: Engine, one: Resolved) -> str:
+    """What a request ends with that cannot be met."""
+    last = events_of(engine, one)[0][-1]
+    assert isinstance(last, Failed), last
+    return last.message
+
+
+def test_a_dora_is_refused_by_its_name(home: Path, model: Model, added: dict[str, Deltas]) -> None:
+    state = load_file(home / "loras" / "look.safetensors")
+    scales = {key.replace(".alpha", ".dora_scale"): torch.ones(4, 1) for key in state if key.endswith(".alpha")}
+    save_file(state | scales, home / "loras" / "scaled.safetensors")
+    engine = Engine([home], "cpu", "off")
+    assert "The LoRA scaled is a DoRA" in failed(engine, asked(model, "a<lora:scaled>"))
+    assert run(engine, asked(model, "a<lora:look:0.1>"))[0].std() > 0, "the same without its scales"
+
+
+FLUX_INNER = 16
+"""Numbers per token in the tiny FLUX."""
+
+
+@pytest.fixture(scope="module")
+def flux(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_family(folder / "m", "FLUX.1")
+    (folder / "loras").mkdir()
+    return folder
+
+
+def matrices(name: str, inside: int, outside: int) -> dict[str, Tensor]:
+    """Of one layer, under the names of diffusers."""
+    return {f"{name}.lora_A.weight": torch.ones(RANK, inside), f"{name}.lora_B.weight": torch.ones(outside, RANK) / 50}
+
+
+QUERIES = "transformer.transformer_blocks.0.attn.to_q"
+GOOD = matrices(QUERIES, FLUX_INNER, FLUX_INNER) | matrices("transformer.x_embedder", 64, FLUX_INNER)
+LOKR = "lora_unet_double_blocks_0_img_attn_proj.lokr_"
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (matrices(QUERIES, FLUX_INNER, FLUX_INNER) | matrices("transformer.x_embedder", 128, FLUX_INNER), "is a control LoRA"),
+        (GOOD | {"transformer.transformer_blocks.0.attn.norm_q.weight": torch.full((8,), 3.0)}, "would change the norms of the model"),
+        (matrices(QUERIES, 2 * FLUX_INNER, FLUX_INNER), "its layers are of another width"),
+        ({f"{LOKR}w1": torch.ones(2, 2), f"{LOKR}w2": torch.ones(8, 8)}, "The LoRA odd is a LoKr"),
+        (matrices("diffusion_model.double_blocks.9.img_attn.proj", FLUX_INNER, FLUX_INNER), "it changes none of its layers"),
+    ],
+)
+def test_what_would_change_flux_itself_or_nothing_at_all_is_refused_and_harms_nobody(
+    flux: Path, state: dict[str, Tensor], words: str
+) -> None:
+    save_file(GOOD, flux / "loras" / "good.safetensors")
+    save_file(state, flux / "loras" / "odd.safetensors")
+    engine, model = Engine([flux], "cpu", "off"), scan([flux])["m"]
+    bare, good, odd = (asked(model, f"a red boat{tag}", negative="") for tag in ("", "<lora:good>", "<lora:odd>"))
+    before = run(engine, bare)[0]
+    for _ in range(2):  # while no other LoRA is there, and beside one
+        assert words in failed(engine, odd)
+        assert np.array_equal(run(engine, bare)[0], before)
+        assert not np.array_equal(run(engine, good)[0], before)
+    assert engine._loader.get(model).pipe.transformer.config.in_channels == 64
+
+
+@pytest.mark.parametrize("name", [name for name in PIPES if FAMILIES[name].loras])
+def test_the_library_still_leaves_out_the_scales_of_doras(name: str) -> None:
+    """For every family: where it does so no longer, they need not be refused."""
+    key = "transformer.layer.lora_A.weight"
+    for pipeline in FAMILIES[name].pipelines:
+        read = getattr(diffusers, pipeline).lora_state_dict({key: torch.ones(1, 1), "transformer.layer.dora_scale": torch.ones(1, 1)})
+        assert list(read[0] if isinstance(read, tuple) else read) == [key]
+
+
 @pytest.mark.parametrize(
     ("prompt", "text", "loras"),
     [

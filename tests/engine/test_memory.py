@@ -86,6 +86,20 @@ def test_a_picture_that_does_not_fit_is_a_sentence_and_the_engine_goes_on(models
     assert pixels(logs[1]).std() > 0
 
 
+def test_running_out_is_known_by_what_each_device_says_of_it() -> None:
+    full = (
+        "MPS backend out of memory (MPS allocated: 5.56 GB, other allocations: 1.10 GB, max allowed: 6.80 GB). Tried to allocate 768.00 MB"
+    )
+    for error in (
+        torch.OutOfMemoryError("CUDA"),
+        MemoryError(),
+        RuntimeError(full),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ):
+        assert memory.exhausted(error)
+    assert not memory.exhausted(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
 def test_a_model_that_pictures_are_made_with_stays_and_the_next_one_waits(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine([models], "cpu", "off")
     room_for(monkeypatch, engine._loader, 1.1, engine._models["tiny"])

@@ -45,7 +45,7 @@ def drive(sampler: str, schedule: str, steps: int, config: dict[str, Any]) -> tu
         told.append(i)
         worst[0] = max(worst[0], (x0 - truth).abs().max().item())
 
-    schedulers.watch(scheduler, SAMPLERS[sampler], steps, emit)
+    schedulers.watch(scheduler, SAMPLERS[sampler], steps, torch.Generator(), emit)
     end = (walk(scheduler, sampler, steps, config) - truth).abs().max().item()
     return worst[0], end, told
 
@@ -203,7 +203,7 @@ def straight(sampler: str, schedule: str, steps: int, config: dict[str, Any], pa
         told.append(i)
         worst[0] = max(worst[0], (x0 - truth).abs().max().item())
 
-    schedulers.watch(scheduler, FLOW_SAMPLERS[sampler], steps, emit)
+    schedulers.watch(scheduler, FLOW_SAMPLERS[sampler], steps, torch.Generator(), emit)
     sigmas = {"sigmas": np.linspace(1, 1 / steps, steps)} if passed == "sigmas" else {"num_inference_steps": steps}
     scheduler.set_timesteps(**sigmas, **({"mu": 0.8} if config.get("use_dynamic_shifting") else {}))
     x = noise

@@ -108,6 +108,13 @@ def test_each_text_encoder_has_its_count_and_the_largest_is_shown(
     assert counted.counts[0].windows == (1 if cut else 2), "BREAK begins a window where there are windows"
 
 
+def test_a_folder_that_lends_to_two_families_has_the_window_of_each(tmp_path: Path) -> None:
+    dev = scan([write_family(tmp_path / "m", "FLUX.1").parent])["m"]
+    schnell = dev.model_copy(update={"name": "s", "family": "FLUX.1 schnell", "path": tmp_path / "s.safetensors", "around": dev.path})
+    counter = TokenCounter()
+    assert [counter.count(one, "a").counts[-1].window for one in (dev, schnell, dev)] == [511, 255, 511]
+
+
 def test_kolors_counts_with_its_own_tokenizer(tmp_path: Path) -> None:
     model = scan([write_family(tmp_path / "m", "Kolors").parent])["m"]
     theirs = ChatGLMTokenizer(str(model.path / "tokenizer" / "tokenizer.model"))

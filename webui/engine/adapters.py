@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from diffusers.loaders.lora_pipeline import FluxLoraLoaderMixin
 from safetensors.torch import load_file
 
 from webui.engine.loras import Lora
@@ -21,6 +22,12 @@ KEPT = 8
 
 UP = re.compile(r"\.(lora_up|lora_B|lora\.up)\.weight$")
 """The second matrix of each layer in a file."""
+
+KINDS: Mapping[str, str] = {"dora_scale": "DoRA", "hada_w": "LoHa", "lokr_w": "LoKr"}
+"""Part of the names of tensors -> what a file is that has such: Liu et al. 2024; LyCORIS, Yeh et al. 2024."""
+
+NORMS = ("norm_q", "norm_k", "norm_added_q", "norm_added_k")
+"""What control LoRAs of FLUX bring whole, by the names of diffusers."""
 
 Active = tuple[tuple[str, float, float], ...]
 """LoRAs by the names that they have in the layers, with their weights in the text encoders and in the denoiser."""
@@ -79,15 +86,26 @@ class Adapters:
         name = f"lora{self._made}"
         self._active = None
         state = load_file(path)
+        kind = next((kind for mark, kind in KINDS.items() if any(mark in key for key in state)), "")
+        if kind == "DoRA":
+            # The library leaves its scales out for every family, and what is left acts as something else.
+            raise ModelError(f"The LoRA {path.stem} is a DoRA, of which only a part would act here. Use a plain LoRA instead.", "prompt")
         layers = sum(bool(value.any()) for key, value in state.items() if UP.search(key))
         try:
+            if isinstance(self._pipe, FluxLoraLoaderMixin):
+                _unchanging(self._pipe, state)
             self._pipe.load_lora_weights(state, adapter_name=name)
+            if name not in _loaded(self._pipe):
+                raise ValueError("it changes none of its layers.")
             # The library leaves out what it does not understand, without a word.
             if (placed := _placed(self._pipe, name)) < layers:
                 raise ValueError(f"{layers - placed} of its {layers} layers are none of the model's.")
         except Exception as error:
             if name in _loaded(self._pipe):
                 self._pipe.delete_adapters(name)
+            if kind:
+                message = f"The LoRA {path.stem} is a {kind}, which cannot be used with this model. Use a plain LoRA instead."
+                raise ModelError(message, "prompt") from error
             words = " ".join(str(error).split())[:200]
             raise ModelError(f"The LoRA {path.stem} does not fit this model: {words}", "prompt") from error
         self._names[path], self._times[path] = name, time
@@ -100,6 +118,26 @@ class Adapters:
     def _forget(self, path: Path) -> None:
         self._pipe.delete_adapters(self._names.pop(path))
         self._active = None
+
+
+def _unchanging(pipe: Any, state: Mapping[str, Any]) -> None:
+    """Whether the model stays as it is when this is loaded: FLUX's loader makes layers wider and overwrites norms where a file asks for
+    it, which is not undone when the LoRA goes.
+
+    Raises:
+        ValueError: it does not.
+    """
+    layers = dict(pipe.transformer.named_modules())
+    for key, value in pipe.lora_state_dict(dict(state)).items():  # a copy, which it empties
+        layer, matrix, end = key.removeprefix("transformer.").rpartition(".lora_")
+        if not matrix and any(norm in key for norm in NORMS):
+            raise ValueError("it would change the norms of the model itself, and for all pictures that follow.")
+        size = {"A.weight": "in_features", "B.weight": "out_features"}.get(end, "")
+        width = getattr(layers.get(layer), size, None)
+        if width is not None and width != value.shape[1 if end == "A.weight" else 0]:
+            if layer == "x_embedder":
+                raise ValueError("it is a control LoRA, which needs a picture to start from, and the studio gives it none.")
+            raise ValueError("its layers are of another width.")
 
 
 def _loaded(pipe: Any) -> set[str]:

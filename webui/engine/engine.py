@@ -175,9 +175,10 @@ class Engine:
         began = time.monotonic()
         config = loaded.pipe.scheduler.config
         scheduler = schedulers.build(request.sampler, request.schedule, request.steps, request.seed, config, family.samplers)
-        schedulers.watch(
-            scheduler, family.samplers[request.sampler], request.steps, partial(self._show, loaded.family, decoding, request, emit, began)
-        )
+        # On the CPU, so that the seed alone decides the noise, whatever the device and whatever else is in the batch.
+        generator = torch.Generator("cpu").manual_seed(request.seed)
+        show = partial(self._show, loaded.family, decoding, request, emit, began)
+        schedulers.watch(scheduler, family.samplers[request.sampler], request.steps, generator, show)
         # 4. The pipeline, unmodified but for its denoiser and its decoder, which ask the loop.
         pipe = self._loop.copy_of(decoding.pipe, scheduler, setting)
         prompts.prepare(pipe, ask)
@@ -191,8 +192,7 @@ class Engine:
             num_inference_steps=request.steps,
             width=request.width,
             height=request.height,
-            # On the CPU, so that the seed alone decides the noise, whatever the device and whatever else is in the batch.
-            generator=torch.Generator("cpu").manual_seed(request.seed),
+            generator=generator,
             output_type="pt",
         ).images[0]
         # 5. The picture.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -211,6 +212,13 @@ class Variant(NamedTuple):
     marks: Mapping[tuple[str, str], Any]
     changes: Mapping[str, Any]
     """Defaults that differ from the family's."""
+    apart: bool = False
+    """Whether the word must stand between other signs than letters: "hyper" begins many a name that means something else."""
+
+    def named(self, name: str) -> bool:
+        """Whether the name of a model is that of such a one."""
+        pattern = r"(?<![a-z]){}(?![a-z])" if self.apart else "{}"
+        return any(re.search(pattern.format(word), name.lower()) for word in self.words)
 
 
 UNETS = ("Stable Diffusion 1.x", "Stable Diffusion 2.x", "Stable Diffusion XL")
@@ -220,7 +228,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant(("Stable Diffusion 2.x",), ("768",), {("unet", "sample_size"): 96}, {"width": 768, "height": 768}),
     Variant(UNETS, ("lcm",), {("unet", "time_cond_proj_dim"): 256}, {"steps": 6, "guidance": 1.0, "sampler": "LCM"}),
     Variant(UNETS, ("lightning",), {}, FEW | {"steps": 8}),
-    Variant(UNETS, ("hyper",), {}, {"steps": 8, "guidance": 1.0, "sampler": "TCD"}),
+    Variant(UNETS, ("hyper", "hypersd", "hypersdxl", "hypervae"), {}, {"steps": 8, "guidance": 1.0, "sampler": "TCD"}, apart=True),
     Variant(
         UNETS, ("turbo",), {}, {"steps": 4, "guidance": 1.0, "sampler": "Euler a", "schedule": "SGM Uniform", "width": 512, "height": 512}
     ),
@@ -241,8 +249,7 @@ def defaults_of(family: str, name: str, configs: Mapping[str, Mapping[str, Any]]
     """What a model of this family and name proposes, unless its card says otherwise."""
     defaults = FAMILIES[family].defaults
     for variant in VARIANTS:
-        named = any(word in name.lower() for word in variant.words)
-        if family in variant.families and (named or (variant.marks and _marked(variant.marks, configs))):
+        if family in variant.families and (variant.named(name) or (variant.marks and _marked(variant.marks, configs))):
             defaults = defaults.model_copy(update=variant.changes)
     return defaults
 

@@ -30,6 +30,9 @@ WORTH = 800_000_000
 """Numbers of a part from which on 8 bits save enough to be worth their cost: the denoiser of Stable Diffusion has 860 million. CLIP is
 smaller, and so is every autoencoder, which is never quantized: its faults would be seen in every picture."""
 
+EXHAUSTED = ("can't allocate memory", "MPS backend out of memory")
+"""What plain errors say where memory has run out: on the CPU, and on a Mac's GPU."""
+
 BYTES: Mapping[torch.dtype, int] = {torch.float32: 4, torch.bfloat16: 2}
 
 
@@ -95,7 +98,7 @@ def large_parts(model: Model) -> tuple[str, ...]:
 
 def exhausted(error: BaseException) -> bool:
     """Whether this says that there is no memory left, on an accelerator or on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in EXHAUSTED)
 
 
 def release() -> None:

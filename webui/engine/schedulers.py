@@ -88,16 +88,20 @@ def _begin_at_first(scheduler: Any) -> None:
     scheduler.set_timesteps = set_timesteps
 
 
-def watch(scheduler: Any, row: Sampler, steps: int, emit: Callable[[int, Tensor], None]) -> None:
+def watch(scheduler: Any, row: Sampler, steps: int, generator: torch.Generator, emit: Callable[[int, Tensor], None]) -> None:
     """Call `emit(i, x0)` after each of the `steps` steps; x0 has the shape of the latents.
 
-    Samplers that call the model twice per step count once.
+    Samplers that call the model twice per step count once. Those that add noise draw it from the job's `generator`.
     """
     inner, calls, told = scheduler.step, 0, 0
+    draws = "generator" in inspect.signature(inner).parameters
 
     @wraps(inner)  # pipelines look for "eta" and "generator" in the signature
     def step(output: Tensor, t: Any, sample: Tensor, *args: Any, **kwargs: Any) -> Any:
         nonlocal calls, told
+        if draws:
+            # Pipelines of flow models hand none on: the noise would come from torch's global generator, which others draw from too.
+            kwargs.setdefault("generator", generator)
         clean = None if row.x0 == "returned" else ESTIMATES[row.x0](scheduler, output, t, sample)
         result = inner(output, t, sample, *args, **kwargs)
         calls += 1

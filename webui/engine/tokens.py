@@ -112,7 +112,7 @@ class TokenCounter:
     """Counts with the tokenizers of the models it has met."""
 
     def __init__(self) -> None:
-        self._loaded: dict[Path, tuple[_Encoder, ...]] = {}
+        self._loaded: dict[tuple[Path, str], tuple[_Encoder, ...]] = {}
 
     def count(self, model: Model, prompt: str, models: Mapping[str, Model] | None = None) -> Tokens:
         """Tokens of the prompt, its weights not counted; an embedding among the `models` counts as many as it has vectors.
@@ -122,15 +122,16 @@ class TokenCounter:
             InvalidRequest: the prompt names too many embeddings.
         """
         where = model.around or model.path  # a file that lacks its tokenizer, in the folder that lends it
-        if where not in self._loaded:
+        key = where, model.family  # one folder may lend to two families, which have windows of their own
+        if key not in self._loaded:
             try:
-                self._loaded[where] = _encoders(model, where)
+                self._loaded[key] = _encoders(model, where)
             except Exception as error:
                 raise ModelError(f"The tokenizer of {model.name} cannot be read.", "model") from error
         own = bool(model.family) and FAMILIES[model.family].texts not in CLIPS
         text = TAG.sub("", prompt)
         embeddings = {} if own or not models else {one.name.lower(): one for one in spoken((text,), models, model.family)}
-        return Tokens(tuple(one.counted(text, embeddings, whole=own) for one in self._loaded[where]), cut=own)
+        return Tokens(tuple(one.counted(text, embeddings, whole=own) for one in self._loaded[key]), cut=own)
 
 
 def _encoders(model: Model, where: Path) -> tuple[_Encoder, ...]:
