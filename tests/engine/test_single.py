@@ -110,6 +110,14 @@ def test_every_weight_arrives_where_it_belongs(models: Path, tiny: None, family:
             assert set(ours) == set(theirs) and all(torch.equal(ours[key], theirs[key]) for key in theirs), part
 
 
+def test_an_ending_in_capitals_is_an_ending(models: Path, tmp_path: Path, tiny: None, family: str) -> None:
+    file = tmp_path / "MODEL.SAFETENSORS"
+    shutil.copy(models / "file.safetensors", file)
+    without = {"add_watermarker": False} if "XL" in family else {"safety_checker": None}
+    ours, theirs = (single.open_file(path, torch.float32, without).unet.state_dict() for path in (file, models / "file.safetensors"))
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
 def changed(models: Path, target: Path, keep: Any = lambda key: True, **extra: Tensor) -> Path:
     """The checkpoint with some of its tensors, and others."""
     target.mkdir()

@@ -51,13 +51,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_family(home / "twin", "Stable Diffusion 1.x", seed=1)
     write_family(home / "wide", "Stable Diffusion 3")
     write_vae(home / "vae" / "anime.safetensors", changed(home / "m", 1))
-    save_file(changed(home / "m", 2).state_dict(), home / "vae" / "sharp.safetensors")
+    save_file(changed(home / "m", 2).state_dict(), home / "vae" / "sharp.SAFETENSORS")
     changed(home / "m", 3).save_pretrained(home / "vae" / "folder-1.0")
     changed(home / "wide", 4).save_pretrained(home / "vae" / "wide")
     return home
 
 
-FILES = ("vae/anime.safetensors", "vae/sharp.safetensors", "vae/folder-1.0")
+FILES = ("vae/anime.safetensors", "vae/sharp.SAFETENSORS", "vae/folder-1.0")
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,7 @@ def test_memory_goes_to_what_is_used(engine: Engine, models: dict[str, Model], m
     loader = engine._loader
     run(engine, models["m"], *FILES)
     decoders = loader.get(models["m"]).decoders
-    assert [path.name for path in decoders._opened] == ["sharp.safetensors", "folder-1.0"] and decoding.KEPT == 2
+    assert [path.name for path in decoders._opened] == ["sharp.SAFETENSORS", "folder-1.0"] and decoding.KEPT == 2
     run(engine, models["twin"], None)
     # Each thing that is let go makes some room; what is in use stays.
     free = iter([0, 1, 10**12])
@@ -229,7 +229,7 @@ def test_memory_goes_to_what_is_used(engine: Engine, models: dict[str, Model], m
     monkeypatch.setattr(decoders, "_users", decoders._users.copy())
     decoders._users[models[FILES[1]].path] += 1
     with loader.using(models["m"]), loader.decoding(loader.get(models["m"]), models[FILES[0]]):
-        assert [path.name for path in decoders._opened] == ["sharp.safetensors", "anime.safetensors"]
+        assert [path.name for path in decoders._opened] == ["sharp.SAFETENSORS", "anime.safetensors"]
         assert "twin" not in loader and "m" in loader
         monkeypatch.setattr(memory, "free", lambda device: 1000)
         with (

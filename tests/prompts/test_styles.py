@@ -105,6 +105,12 @@ def test_what_is_no_file_is_a_sentence(tmp_path: Path, styles: Styles) -> None:
         styles.all()
 
 
+@pytest.mark.parametrize("name", ["水彩\u3000淡い", "d\u00e9j\u00e0\u00a0vu", "👩\u200d🎨 art"])
+def test_names_with_other_blanks_and_joined_emoji_are_names(tmp_path: Path, styles: Styles, name: str) -> None:
+    (tmp_path / "styles.csv").write_text(f"name,prompt,negative_prompt\n{name},in ink,\n", encoding="utf-8")
+    assert [style.name for style in styles.named([name])] == [name]
+
+
 def test_too_large_a_file_is_a_sentence(tmp_path: Path, styles: Styles, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FILE_LIMIT", 10)
     (tmp_path / "styles.csv").write_text(THEIRS)

@@ -140,6 +140,8 @@ def test_a_draw_outlives_its_file(studio: Studio, settings: Settings, things: li
     assert studio.job(job.id).request.text in things
     with pytest.raises(InvalidRequest, match="no wildcard"):
         studio.submit([Request(prompt="__thing__", steps=1, seed=1)])
+    with pytest.raises(InvalidRequest, match="no wildcard"):
+        studio.submit([Request(prompt=f"__{'船' * 90}__", steps=1, seed=1)])
 
 
 def test_the_cells_of_a_comparison_draw_from_their_seed(studio: Studio, things: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -120,6 +121,22 @@ def test_whichever_fsync_fails_nothing_stays(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(StorageError, match=CODES[code]):
             save(store)
     assert files(store) == []
+    assert store.recipe(save(store)) == BOAT
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EBADF], ids=errno.errorcode.__getitem__)
+def test_a_drive_that_takes_no_folder_by_itself_keeps_pictures_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    store, real = Store(tmp_path / "outputs"), os.fsync
+
+    def fsync(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(code, os.strerror(code))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store.check()
     assert store.recipe(save(store)) == BOAT
 
 

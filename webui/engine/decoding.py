@@ -21,6 +21,7 @@ from webui.engine.catalogue import Model
 from webui.engine.placement import Placement
 from webui.engine.preview import Preview
 from webui.engine.safety import inspect_autoencoder
+from webui.engine.single import spelled
 from webui.engine.walk import weights_of
 from webui.errors import ModelError
 
@@ -106,9 +107,9 @@ class Decoders:
 
 def _from_file(file: Path, own: Any, dtype: torch.dtype) -> Any:
     """A file holds weights alone: they are read as the model's own are configured."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, spelled(file) as path:
         own.save_config(folder)
-        vae = type(own).from_single_file(str(file), config=folder, local_files_only=True, torch_dtype=dtype)
+        vae = type(own).from_single_file(str(path), config=folder, local_files_only=True, torch_dtype=dtype)
     if any(part.is_meta for part in vae.parameters()):
         raise ValueError("some of its weights are missing.")
     return vae

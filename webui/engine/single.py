@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +34,22 @@ def open_file(path: Path, dtype: torch.dtype, without: dict[str, Any]) -> Any:
     scheduler = getattr(diffusers, config["_class_name"]).from_config(config | _measured(path, family.file) | found.scheduler)
     words = {part: tokenizer(second=part == "tokenizer_2") for part in index if part.startswith("tokenizer")}
     kind = getattr(diffusers, family.pipelines[0])
-    return kind.from_single_file(
-        str(path), config=str(folder), local_files_only=True, torch_dtype=dtype, scheduler=scheduler, **words, **without
-    )
+    with spelled(path) as file:
+        return kind.from_single_file(
+            str(file), config=str(folder), local_files_only=True, torch_dtype=dtype, scheduler=scheduler, **words, **without
+        )
+
+
+@contextmanager
+def spelled(path: Path) -> Iterator[Path]:
+    """The file under an ending in small letters: under another the library takes it for a pickle."""
+    if path.suffix == path.suffix.lower():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / f"{path.stem}{path.suffix.lower()}"
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def _measured(path: Path, file: File) -> dict[str, Any]:

@@ -49,7 +49,8 @@ class Style(BaseModel):
             known = f"at most {STYLE_LENGTH} characters, and at most {PROMPT_LENGTH} in each of its texts"
             message = f'A style is {{"name", "prompt", "negative"}}, all of them text: a name of {known}.'
             raise InvalidRequest(message, field[:60]) from None
-        if style.name != style.name.strip() or not style.name.isprintable():
+        # Blanks of other widths and joined emoji are names like others; `isprintable` would refuse them.
+        if style.name != style.name.strip() or style.name.splitlines() != [style.name] or "\t" in style.name:
             raise InvalidRequest("A style's name has no blanks around it and is one line.", "name")
         return style
 

@@ -36,7 +36,7 @@ class Wildcards:
             InvalidRequest: there is none, or its file is empty, too large or no text.
         """
         file = self._folder / f"{name}.txt"
-        if any(part in ("", ".", "..") for part in name.split("/")) or not file.is_file():
+        if any(part in ("", ".", "..") for part in name.split("/")) or not _is_file(file):
             near = difflib.get_close_matches(name, self.names(), 3, 0.4)
             hint = f"Did you mean: {', '.join(near)}?" if near else f"Make the file wildcards/{name}.txt, one option per line."
             raise InvalidRequest(f"There is no wildcard called {name!r}. {hint} To write underscores, put a backslash before them.")
@@ -48,6 +48,13 @@ class Wildcards:
         except OSError as error:
             raise InvalidRequest(f"wildcards/{name}.txt cannot be read: {error.strerror}.") from None
         return self._kept[name][1]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the drive takes
+        return False
 
 
 def _read(name: str, file: Path, size: int) -> Deck:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -12,6 +13,9 @@ from pathlib import Path
 
 SAVING = ".saving"
 """Ends the name of a file that is being written; it begins with a dot. So whoever looks for *.png sees whole ones alone."""
+
+FOLDERLESS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+"""What a drive answers that cannot put a folder on the disk by itself."""
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -100,11 +104,14 @@ def _name(file: Path, final: Path) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Put the folder's list of names on the disk. Windows has no such call and needs none."""
+    """Put the folder's list of names on the disk. Windows has no such call and needs none; some network drives refuse it for folders."""
     if sys.platform != "win32":
         file = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(file)
+        except OSError as error:
+            if error.errno not in FOLDERLESS:
+                raise
         finally:
             os.close(file)
 
