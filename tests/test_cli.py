@@ -7,7 +7,9 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -16,8 +18,13 @@ from tests.fake import FakeWorker, give_vae, write_model, write_vaes
 from tests.store.test_faults import small_drive
 from webui.cli import running
 from webui.cli.main import main
+from webui.errors import DiskFull
+from webui.jobs import keeper
+from webui.jobs.job import Job
 from webui.jobs.journal import Journal
+from webui.request import Resolved
 from webui.store import metadata
+from webui.store.store import Store
 
 __all__ = ["small_drive"]  # a fixture
 
@@ -64,12 +71,18 @@ def test_help_needs_neither_torch_nor_gradio() -> None:
         (["--quantize", "int3"], "--quantize cannot be 'int3'. Weights of large models: none (as they are) or int8"),
         (["-o", "picture.jpg"], ".png"),
         (["-o", "missing/picture.png"], "no folder"),
+        (["-o", "."], ". is a folder. -o must name a .png file."),
+        (["-o", "/"], "/ is a folder."),
+        (["-o", ""], "is a folder."),
+        (["-o", f"{'long' * 99}.png"], "name too long. Choose another folder with -o."),
+        (["-o", "folder.png", "--count", "2"], "folder-2.png is a folder. Choose another name with -o."),
         (["--nonsense"], "--nonsense"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_input_is_one_sentence_status_2_and_nothing_written(arguments: list[str], sentence: str, tmp_path: Path) -> None:
     write_model(tmp_path / "models" / "fake")
+    (tmp_path / "folder-2.png").mkdir()
     before = sorted(tmp_path.rglob("*"))
     ended = webui("generate", "a red sailboat", "--json", *arguments, cwd=tmp_path)
     assert ended.returncode == 2, ended.stderr
@@ -84,6 +97,21 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(running, "LocalWorker", lambda *_, **__: FakeWorker(pace=0.001))
     return tmp_path
+
+
+class Unlucky(FakeWorker):
+    """Fails at every second picture."""
+
+    def submit(self, job: str, request: Resolved) -> None:
+        super().submit(job, request.model_copy(update={"prompt": "fail"}) if request.seed % 2 else request)
+
+
+class ThreeOnly(FakeWorker):
+    """Makes three pictures and never comes to a fourth."""
+
+    def submit(self, job: str, request: Resolved) -> None:
+        if len(self.submitted) < 3:
+            super().submit(job, request)
 
 
 def run(*arguments: str) -> int:
@@ -191,6 +219,7 @@ def test_compare_of_two_settings_has_a_curve_for_each_and_failed_cells_are_statu
         (["--width", "513"], "try 512"),
         (["-o", "sheet.jpg"], ".png"),
         (["-o", "missing/sheet.png"], "no folder"),
+        (["-o", "."], ". is a folder. -o must name a .png file."),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
@@ -207,6 +236,46 @@ def test_a_failed_picture_is_a_sentence_and_status_1(here: Path, capsys: pytest.
     assert run("fail", "--steps", "1", "--json") == 1
     told = capsys.readouterr()
     assert told.out == "" and told.err.strip() == "The fake engine was asked to fail."
+
+
+@pytest.mark.parametrize("output", [(), ("-o", "boat.png")], ids=["outputs", "-o"])
+def test_a_picture_that_fails_takes_no_other_with_it(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, output: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(running, "LocalWorker", lambda *_, **__: Unlucky(pace=0.001))
+    assert run("a boat", "--seed", "1", "--count", "4", "--steps", "1", "--json", *output) == 1
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert set(told) == {"pictures", "errors", "seconds"}
+    assert [picture["seed"] for picture in told["pictures"]] == [2, 4]
+    sentence = "The fake engine was asked to fail."
+    assert told["errors"] == [{"seed": 1, "error": sentence}, {"seed": 3, "error": sentence}]
+    assert said.err == f"seed 1: {sentence}\nseed 3: {sentence}\n"
+    for picture in told["pictures"]:
+        # The place of each is its own, whoever failed before it.
+        assert not output or picture["path"] == f"boat-{picture['seed']}.png"
+        with Image.open(picture["path"]) as image:
+            assert image.size == (256, 256)
+    assert not list(here.glob(".stepwise-*"))
+
+
+def test_ctrl_c_leaves_what_is_finished(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(jobs: Sequence[Job]) -> None:
+        for job in jobs[:3]:
+            job.wait(30)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("webui.cli.generate.show_progress", interrupted)
+    monkeypatch.setattr(running, "LocalWorker", lambda *_, **__: ThreeOnly(pace=0.001))
+    assert run("a boat", "--seed", "7", "--count", "4", "--steps", "1", "-o", "boat.png") == 130
+    said = capsys.readouterr()
+    assert said.out.splitlines() == ["boat-1.png", "boat-2.png", "boat-3.png"]
+    assert said.err == "Stopped with 3 of 4 pictures finished.\n"
+    assert sorted(path.name for path in here.glob("boat*")) == said.out.splitlines() and not list(here.glob(".stepwise-*"))
+    assert run("a boat", "--seed", "7", "--count", "4", "--steps", "1", "--json") == 130
+    told = json.loads(capsys.readouterr().out)
+    assert [Path(picture["path"]).is_file() for picture in told["pictures"]] == [True] * 3
+    assert told["errors"] == [{"seed": 10, "error": "Not finished."}]
 
 
 def page(tmp_path: Path, outputs: Path, port: int) -> subprocess.CompletedProcess[str]:
@@ -250,6 +319,75 @@ def test_outputs_that_are_no_folder_or_read_only_are_one_sentence_and_status_2(t
     ended = page(tmp_path, small_drive / "outputs", free_port)
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1
     assert "is on a read-only drive" in ended.stderr and ended.stderr.endswith("Or choose another folder with --outputs.\n")
+
+
+def test_a_place_for_o_that_cannot_be_written_is_one_sentence_and_status_2(tmp_path: Path, small_drive: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_drive)], check=True)
+    for command in ("generate", "compare"):
+        ended = webui(command, "a boat", "-o", str(small_drive / "boat.png"), cwd=tmp_path)
+        assert ended.returncode == 2 and ended.stdout == ""
+        assert ended.stderr == f"Nothing can be written to {small_drive}: Read-only file system. Choose another folder with -o.\n"
+
+
+def test_a_full_disk_is_said_once_and_the_command_goes_on_when_there_is_room(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, refused = Store.save, list[object]()
+
+    def full_at_first(store: Store, *arguments: Any, **named: Any) -> str:
+        if len(refused) < 3:
+            refused.append(arguments)
+            raise DiskFull("The disk is full. Free some space.")
+        return save(store, *arguments, **named)
+
+    monkeypatch.setattr(Store, "save", full_at_first)
+    monkeypatch.setattr(keeper, "RETRY", 0.3)
+    for command, before in ((run, ["--count", "2", "--steps", "1"]), (compare, ["--steps", "1,2"])):
+        refused.clear()
+        assert command("a boat", *before) == 0
+        said = capsys.readouterr()
+        assert said.err == f"Waiting for disk space. The disk is full. Free some space. {running.HELD_HERE}\n"
+        assert len([line for line in said.out.splitlines() if line.endswith(".png")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--outputs", "big", "generate", "a"], "Put --outputs behind generate: webui generate --outputs ..."),
+        (["--models", "big", "models", "add", "a/b"], "Put --models behind models: webui models --models ..."),
+        (["--port", "80", "compare", "a"], "--port does not go with webui compare. Leave it out."),
+        (["--version", "generate", "a"], "--version does not go with webui generate. Leave it out."),
+        (["models", "--outputs", "big", "add", "a/b"], "--outputs does not go with webui models add. Leave it out."),
+        (["models", "--default", "x", "add", "a/b"], "--default does not go with webui models add. Leave it out."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_flag_before_its_command_is_refused(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2 and capsys.readouterr() == ("", f"{sentence}\n") and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("variable", "arguments", "sentence"),
+    [
+        ("STEPWISE_THREADS", ["models"], "STEPWISE_THREADS cannot be '0'. CPU threads of the engine"),
+        ("STEPWISE_THREADS", ["--no-browser"], "STEPWISE_THREADS cannot be '0'."),
+        ("STEPWISE_DEVICE", ["generate", "a"], "STEPWISE_DEVICE cannot be '0'."),
+        ("STEPWISE_DEVICE", ["generate", "a", "--device", "oven"], "--device cannot be 'oven'."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_setting_is_called_what_it_was_given_as(
+    variable: str, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "0")
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2 and capsys.readouterr().err.startswith(sentence)
 
 
 def test_wildcards_and_styles_are_drawn_on_the_command_line_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

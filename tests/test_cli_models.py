@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.fake import write_few_steps, write_model
 from tests.test_cli import webui
+from webui.cli.main import main
+from webui.downloads.downloads import Downloads
+from webui.errors import DownloadError
 
 
 def test_models_lists_what_can_be_used_and_why_the_rest_cannot(tmp_path: Path) -> None:
@@ -50,3 +56,34 @@ def test_a_model_that_cannot_be_used_is_refused_with_its_reason_and_one_that_is_
     for name, words in (("old.ckpt", "pickle"), ("fakr", "Did you mean: fake")):
         ended = webui("generate", "a", "--model", name, cwd=tmp_path)
         assert ended.returncode == 2 and words in ended.stderr and len(ended.stderr.strip().splitlines()) == 1
+
+
+def test_a_name_that_is_not_utf_8_is_shown_as_far_as_it_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path / "models") + b"/gr\xfcn.safetensors")).write_bytes(b"no model")
+    except OSError:
+        pytest.skip("names are UTF-8 on this drive")
+    ended = webui("models", "--json", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    paths = [Path(model["path"]).name for model in json.loads(ended.stdout)["models"]]
+    assert "gr\ufffdn.safetensors" in paths
+
+
+def test_the_folder_may_stand_before_add_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    folders: list[Path] = []
+
+    def looked(self: Downloads, source: str) -> None:
+        folders.append(self._folder)
+        raise DownloadError("Far enough.")
+
+    monkeypatch.setattr(Downloads, "look", looked)
+    for arguments in (
+        ["--models", "big", "add", "a/b"],
+        ["add", "a/b", "--models", "big"],
+        ["--models", "x", "add", "a/b", "--models", "big"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["models", *arguments])
+        assert ended.value.code == 2 and capsys.readouterr().err == "Far enough.\n"
+    assert [folder.name for folder in folders] == ["big"] * 3

@@ -9,7 +9,21 @@ from typing import Annotated, Any
 
 import typer
 
-from webui.cli.options import ENGINE, Compile, Device, Dtype, Models, Offload, Outputs, Quantize, Tiling, check_png, field, settings_of
+from webui.cli.options import (
+    ENGINE,
+    Compile,
+    Device,
+    Dtype,
+    Models,
+    Offload,
+    Outputs,
+    Quantize,
+    Tiling,
+    check_png,
+    field,
+    readable,
+    settings_of,
+)
 from webui.cli.running import running, show_progress
 from webui.comparison import FIELDS, Axis, Comparison, Value
 from webui.comparisons import takeaway
@@ -123,15 +137,15 @@ def _write(output: Path, content: bytes) -> None:
 
 def _told(studio: Studio, compared: Compared, output: Path | None) -> dict[str, Any]:
     """What `--json` says, but for the time."""
-    cells = []
+    cells, file = [], studio.pictures.file
     for cell, job in compared.cells:
         last = job.last
-        path, seconds = (str(studio.pictures.file(last.picture)), round(last.seconds, 3)) if isinstance(last, Finished) else (None, None)
+        path, seconds = (readable(file(last.picture)), round(last.seconds, 3)) if isinstance(last, Finished) else (None, None)
         cells.append({"path": path, "seed": job.request.seed, "values": cell.values, "seconds": seconds, "error": error_of(last)})
-    found = curves(compared, studio.pictures.file) if compared.comparison.varies("steps") else []
+    found = curves(compared, file) if compared.comparison.varies("steps") else []
     sentence = " ".join(f"{one.head}: {one.answer.sentence}" if one.head else one.answer.sentence for one in found)
     points = [point for one in found for point in _points(one)]
-    return {"cells": cells, "sheet": output and str(output.absolute()), "curve": points, "sentence": sentence or None}
+    return {"cells": cells, "sheet": output and readable(output.absolute()), "curve": points, "sentence": sentence or None}
 
 
 def _points(curve: Curve) -> list[dict[str, Any]]:

@@ -8,19 +8,37 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from webui.cli.options import ENGINE, Compile, Device, Dtype, Models, Offload, Outputs, Quantize, Tiling, check_png, field, settings_of
+from webui.cli.options import (
+    ENGINE,
+    Compile,
+    Device,
+    Dtype,
+    Models,
+    Offload,
+    Outputs,
+    Quantize,
+    Tiling,
+    check_png,
+    field,
+    readable,
+    settings_of,
+)
 from webui.cli.running import running, show_progress
 from webui.engine.shelf import Shelf
-from webui.errors import InvalidRequest
+from webui.errors import InvalidRequest, NotFound
 from webui.events import Cancelled, Failed, Finished
 from webui.jobs.job import Job
 from webui.request import Request, help_text
 from webui.settings import Settings
-from webui.studio import BATCH_LIMIT, Studio, model_folders, resolve, usual_of, words_of
+from webui.store.store import Store
+from webui.studio import BATCH_LIMIT, model_folders, resolve, usual_of, words_of
+
+UNFINISHED = "Not finished."
+"""What is said of a picture that Ctrl+C came before."""
 
 
 def generate(
@@ -63,16 +81,19 @@ def generate(
     if model is None and (note := usual.lost(shelf)):
         typer.echo(note, err=True)
     requests = [resolve(one, shelf, words_of(settings), usual) for one in request.series(count)]
-    with _folder(settings, output) as settings, running(settings, lasting=False) as studio:
-        jobs = studio.submit(requests)
-        show_progress(jobs)
-        pictures = [_picture(studio, job, target) for job, target in zip(jobs, targets, strict=True)]
-    seconds = round(time.monotonic() - began, 3)
-    if as_json:
-        typer.echo(json.dumps({"pictures": pictures, "seconds": seconds}, ensure_ascii=False))
-    else:
-        for picture in pictures:
-            typer.echo(picture["path"])
+    jobs: list[Job] = []
+    with _folder(settings, output) as settings:
+        try:
+            with running(settings, lasting=False) as studio:
+                jobs = studio.submit(requests)
+                show_progress(jobs)
+        finally:
+            # After Ctrl+C too, and before the hidden folder goes: what is finished is handed over.
+            store = Store(settings.outputs)
+            told = [_told(store, job, target) for job, target in zip(jobs, targets, strict=False)]
+            _say(told, round(time.monotonic() - began, 3), as_json)
+    if any("error" in one for one in told):
+        raise typer.Exit(1)
 
 
 @contextmanager
@@ -90,24 +111,49 @@ def _targets(output: Path | None, count: int) -> list[Path | None]:
     if output is None:
         return [None] * count
     check_png(output)
-    return [output] if count == 1 else [output.with_stem(f"{output.stem}-{k}") for k in range(1, count + 1)]
+    if count == 1:
+        return [output]
+    targets = [output.with_stem(f"{output.stem}-{k}") for k in range(1, count + 1)]
+    for target in targets:
+        if target.is_dir():
+            raise InvalidRequest(f"{target} is a folder. Choose another name with -o.")
+    return list(targets)
 
 
-def _picture(studio: Studio, job: Job, target: Path | None) -> dict[str, object]:
-    """What `--json` says of one picture; its prompt where wildcards or styles made another one of it.
+def _told(store: Store, job: Job, target: Path | None) -> dict[str, Any]:
+    """What `--json` says of one picture, which is put in its place: its prompt too where wildcards or styles made another one of it.
 
-    Raises:
-        typer.Exit: the job has no picture; its sentence is on standard error.
+    Of one that there is not, its seed and the error.
     """
     last = job.last
     if not isinstance(last, Finished):
-        typer.echo(last.message if isinstance(last, Failed) else "Stopped." if isinstance(last, Cancelled) else "Not finished.", err=True)
-        raise typer.Exit(1)
-    path = studio.pictures.file(last.picture)
-    if target is not None:
-        path = path.replace(target)
+        error = last.message if isinstance(last, Failed) else "Stopped." if isinstance(last, Cancelled) else UNFINISHED
+        return {"seed": job.request.seed, "error": error}
+    try:
+        path = store.path(last.picture)
+        path = path if target is None else path.replace(target)
+    except NotFound:
+        return {"seed": job.request.seed, "error": f"{last.picture} was made, and is gone again."}
+    except OSError as error:
+        return {"seed": job.request.seed, "error": f"{target} cannot be written: {error.strerror}."}
     fields = ("seed", "width", "height", "steps", "sampler", "schedule", "guidance", "model")
     drawn = {"prompt": job.request.text} if job.request.drawn is not None else {}
-    about = {"path": str(path)} | {name: getattr(job.request, name) for name in fields}
+    about = {"path": readable(path)} | {name: getattr(job.request, name) for name in fields}
     drawn |= {"vae": job.request.vae} if job.request.vae else {}
     return about | drawn | {"seconds": round(last.seconds, 3)}
+
+
+def _say(told: list[dict[str, Any]], seconds: float, as_json: bool) -> None:
+    """The pictures that there are, on standard output if there is one at all; a sentence for each that failed, on standard error."""
+    pictures, errors = [one for one in told if "error" not in one], [one for one in told if "error" in one]
+    for one in errors:
+        if one["error"] != UNFINISHED:
+            typer.echo(f"seed {one['seed']}: {one['error']}" if len(told) > 1 else one["error"], err=True)
+    if any(one["error"] == UNFINISHED for one in errors):
+        typer.echo(f"Stopped with {len(pictures)} of {len(told)} pictures finished.", err=True)
+    if as_json and pictures:
+        failed = {"errors": errors} if errors else {}
+        typer.echo(json.dumps({"pictures": pictures} | failed | {"seconds": seconds}, ensure_ascii=False))
+    elif not as_json:
+        for picture in pictures:
+            typer.echo(picture["path"])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tqdm import tqdm
 
-from webui.cli.options import Models, Outputs, settings_of
+from webui.cli.options import Models, Outputs, check_place, readable, settings_of
 from webui.engine.catalogue import Model
 from webui.engine.ledger import Ledger
 from webui.engine.shelf import Shelf
@@ -35,7 +36,9 @@ def listed(
     outputs: Outputs = None,
 ) -> None:
     """List the models, and why one cannot be used. The default, which makes a picture where no model is named, is marked."""
+    check_place(context, "models")
     if context.invoked_subcommand is not None:
+        context.obj = models
         return
     settings = settings_of(models=models, outputs=outputs)
     kept = ledger_of(settings)
@@ -61,6 +64,7 @@ def listed(
 
 @models.command()
 def add(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -74,7 +78,9 @@ def add(
     # Here and not at the top: what reaches into the network takes a moment to import.
     from webui.downloads.downloads import Downloads
 
-    downloads = Downloads(settings_of(models=models).models)
+    # The folder may stand before "add" too.
+    before: Path | None = context.obj
+    downloads = Downloads(settings_of(models=models or before).models)
     offer = downloads.look(source)
     typer.echo(f"{offer.title}: {in_words(offer.bytes)} in {len(offer.files)} files, licence: {offer.licence or 'not said'}.", err=True)
     for note in offer.notes:
@@ -109,7 +115,7 @@ def _described(model: Model) -> dict[str, object]:
     return {
         "name": model.name,
         "family": model.family,
-        "path": str(model.path),
+        "path": readable(model.path),
         "bytes": model.bytes,
         "usable": model.usable,
         "reason": model.reason,

@@ -9,11 +9,15 @@ from contextlib import contextmanager
 from tqdm import tqdm
 
 from webui.engine.shelf import Shelf
-from webui.events import Step
+from webui.events import Step, Waiting
 from webui.jobs.job import Job
+from webui.jobs.keeper import HELD_WORDS
 from webui.settings import Settings
 from webui.studio import Studio, model_folders, usual_of
 from webui.workers.local import LocalWorker
+
+HELD_HERE = "Pictures are kept in memory and saved as soon as there is room; Ctrl+C gives them up."
+"""What is said here in place of the page's words, which offer a download."""
 
 
 @contextmanager
@@ -31,14 +35,26 @@ def running(settings: Settings, *, lasting: bool = True, preload: bool = False) 
 
 
 def show_progress(jobs: Sequence[Job]) -> None:
-    """A bar over all steps of all jobs, on a terminal only; returns when every job has ended."""
-    total = sum(job.request.steps for job in jobs)
+    """A bar over all steps of all jobs, on a terminal only; returns when every job has ended.
+
+    That the disk refuses pictures is said on standard error: nothing ends before somebody makes room.
+    """
+    total, said = sum(job.request.steps for job in jobs), set[str]()
     with tqdm(total=total, unit="step", disable=not sys.stderr.isatty(), leave=False, file=sys.stderr) as bar:
         while not all(job.done for job in jobs):
             next(job for job in jobs if not job.done).wait(0.1)
             bar.update(sum(_steps_done(job) for job in jobs) - bar.n)
+            for reason in _refusals(jobs):
+                if reason not in said:
+                    said.add(reason)
+                    bar.write(reason.replace(HELD_WORDS, HELD_HERE), file=sys.stderr)
 
 
 def _steps_done(job: Job) -> int:
     steps = [event.i for event in job.events if isinstance(event, Step)]
     return steps[-1] if steps else 0
+
+
+def _refusals(jobs: Sequence[Job]) -> list[str]:
+    """Why pictures that are made cannot be saved. What is ordinary, such as a model that is being loaded, is not among it."""
+    return [event.reason for job in jobs for event in job.events if isinstance(event, Waiting) and event.download]

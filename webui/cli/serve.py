@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from webui import __version__
-from webui.cli.options import Compile, Device, Dtype, Models, Offload, Outputs, Quantize, Tiling, setting, settings_of
+from webui.cli.options import Compile, Device, Dtype, Models, Offload, Outputs, Quantize, Tiling, check_place, setting, settings_of
 from webui.cli.running import running
 from webui.cli.shared import invite, network, protect
 from webui.people import OWNER
@@ -43,10 +43,11 @@ def serve(
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
     """Stepwise: a browser studio for text-to-image diffusion. Without a command, it opens the studio's page."""
+    check_place(context)
+    if context.invoked_subcommand is not None:
+        return
     if version:
         typer.echo(__version__)
-        return
-    if context.invoked_subcommand is not None:
         return
     settings = settings_of(**{name: value for name, value in locals().items() if name in Settings.model_fields})
     secret = typer.prompt("Password for guests", hide_input=True, confirmation_prompt=True) if ask_password else None
