@@ -96,6 +96,20 @@ def test_what_is_left_out_of_a_caption_is_not_in_it() -> None:
         assert all(any(word in part("captions").caption(scene, random.Random(k), ()) for word in words) for k in range(20))
 
 
+def test_a_negative_prompt_meets_texts_that_the_unet_knows() -> None:
+    """Some captions name no subject; and clear weather goes without saying about as often as any other."""
+    captions, scenes = part("captions"), [part("scene").draw_scene(seed) for seed in range(4000)]
+    chance = random.Random(0)
+    said = [(scene, captions.caption(scene, chance)) for scene in scenes]
+    nouns = {one for scene in scenes for one in captions.NOUNS.get(scene.subject, (scene.subject,))}
+    aside = [text for _, text in said if not any(noun in text for noun in nouns)]
+    assert all(aside) and 0.07 < len(aside) / len(said) < 0.13
+    weathers = [word for words in captions.WEATHERS.values() for word in words if word]
+    unsaid = [scene.weather for scene, text in said if not any(word in text for word in weathers)]
+    clear = sum(scene.weather == "clear" for scene in scenes) / len(scenes)
+    assert clear < unsaid.count("clear") / len(unsaid) < clear + 0.12, "what guidance makes a rule of must be no more than a leaning"
+
+
 def test_marks_cover_what_the_colour_changes() -> None:
     """Where the subject's colour shows, the picture's own labels say that the subject is."""
     import cv2
@@ -170,6 +184,7 @@ def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path, caps
     stage("data", work, "--pictures", 24)
     stage("text", work, "--steps", 2)
     stage("autoencoder", work, "--pictures", 24, "--steps", 2, "--batch", 2, "--processes", 1)
+    stage("extend", work, "--steps", 2, "--batch", 4, "--processes", 1)
     stage("encode", work, "--pictures", 24, "--size", 128, "--processes", 1)
     common = ("--pictures", 24, "--batch", 2, "--processes", 1)
     stage("unet", work, "--steps", 1, *common)

@@ -7,6 +7,7 @@ of the gradients, and a pull of each latent channel to mean 0, deviation 1, so t
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -37,27 +38,39 @@ def build() -> AutoencoderTiny:
     )
 
 
-def batch(pictures: np.memmap, size: int, chance: np.random.Generator) -> Tensor:
-    """(size, 3, 128, 128) in [-1, 1]: crops of whole pictures, and whole pictures shrunk to a crop's size."""
-    out = np.empty((size, CROP, CROP, 3), np.uint8)
-    for k in range(size):
-        picture = pictures[chance.integers(len(pictures))]
+def crop(pictures: Iterable[np.ndarray], chance: np.random.Generator) -> Tensor:
+    """(count, 3, 128, 128) in [-1, 1]: crops of whole pictures, and whole pictures shrunk to a crop's size."""
+    out = []
+    for picture in pictures:
         if chance.random() < 0.7:
             x, y = chance.integers(0, CROP + 1, 2)
             picture = picture[y : y + CROP, x : x + CROP]
         else:
             picture = cv2.resize(picture, (CROP, CROP), interpolation=cv2.INTER_AREA)
-        out[k] = picture[:, ::-1] if chance.random() < 0.5 else picture
-    return torch.from_numpy(out).permute(0, 3, 1, 2).float() / 127.5 - 1
+        out.append(picture[:, ::-1] if chance.random() < 0.5 else picture)
+    return torch.from_numpy(np.stack(out)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def loss_of(vae: AutoencoderTiny, x: Tensor, noise: float) -> Tensor:
-    z = vae.encoder(x.to(vae.dtype).contiguous(memory_format=torch.channels_last)).float()
-    pull = (z.mean((0, 2, 3)) ** 2 + (z.std((0, 2, 3)) - 1) ** 2).mean()
-    noisy = z + noise * torch.rand(len(z), 1, 1, 1, device=z.device) * torch.randn_like(z)
-    y = vae.decoder(noisy.to(vae.dtype).contiguous(memory_format=torch.channels_last)).float()
+def encoded(vae: AutoencoderTiny, x: Tensor) -> Tensor:
+    """Pictures (n, 3, height, width) in [-1, 1] to latents (n, 4, height/8, width/8), float32."""
+    return vae.encoder(x.to(vae.dtype).contiguous(memory_format=torch.channels_last)).float()
+
+
+def decoded(vae: AutoencoderTiny, z: Tensor) -> Tensor:
+    """And back, of latents with up to 0.05 of noise, which a U-Net leaves too."""
+    noisy = z + 0.05 * torch.rand(len(z), 1, 1, 1, device=z.device) * torch.randn_like(z)
+    return vae.decoder(noisy.to(vae.dtype).contiguous(memory_format=torch.channels_last)).float()
+
+
+def difference(y: Tensor, x: Tensor) -> Tensor:
+    """Of pictures: L1 + 2 MSE + half the L1 of their gradients."""
     edges = (y.diff(dim=2) - x.diff(dim=2)).abs().mean() + (y.diff(dim=3) - x.diff(dim=3)).abs().mean()
-    return F.l1_loss(y, x) + 2 * F.mse_loss(y, x) + 0.5 * edges + 0.02 * pull
+    return F.l1_loss(y, x) + 2 * F.mse_loss(y, x) + 0.5 * edges
+
+
+def pull(z: Tensor) -> Tensor:
+    """Of each latent channel's distance from mean 0, deviation 1."""
+    return (z.mean((0, 2, 3)) ** 2 + (z.std((0, 2, 3)) - 1) ** 2).mean()
 
 
 def psnr(vae: AutoencoderTiny, seeds: range, style: str | None = None) -> float:
@@ -89,8 +102,10 @@ def train(rank: int, world: int, folder: Path, pictures: int, steps: int, size: 
     data = open_pictures(folder, pictures)
     while not trainer.done:
         torch.manual_seed(2 * trainer.step + rank)
-        x = batch(data, size, np.random.default_rng((trainer.step, rank))).to(trainer.device)
-        trainer.learn(loss_of(vae, x, 0.05))
+        chance = np.random.default_rng((trainer.step, rank))
+        x = crop(data[chance.integers(0, len(data), size)], chance).to(trainer.device)
+        z = encoded(vae, x)
+        trainer.learn(difference(decoded(vae, z), x) + 0.02 * pull(z))
         trainer.keep()
         if trainer.step % 100 == 0:
             trainer.log(size)

@@ -34,7 +34,7 @@ TIMES = {
     "dawn": ("at dawn", "at sunrise", "early in the morning"),
 }
 WEATHERS = {
-    "clear": ("", "", "in clear weather", "under a clear sky"),
+    "clear": ("", "in clear weather", "on a clear day", "under a clear sky"),
     "snow": ("in the snow", "on a snowy day", "while it snows"),
     "rain": ("in the rain", "on a rainy day"),
     "fog": ("in the fog", "in fog", "on a foggy day"),
@@ -61,14 +61,25 @@ def thing(subject: str, colour: str, count: int, chance: random.Random) -> str:
     return f"{article} {colour} {noun}"
 
 
-DROPPED = {"colour": 0.08, "background": 0.1, "time": 0.1, "weather": 0.25, "style": 0.08}
-"""How often a caption leaves a thing out. Weather most often: clear weather goes without saying half the time, so that a prompt without
-weather means clear weather, whatever its negative prompt says. A quarter is not enough to change that."""
+DROPPED = {"colour": 0.08, "background": 0.1, "time": 0.1, "weather": 0.4, "style": 0.08}
+"""How often a caption leaves a thing out. Guidance raises to a power whatever leaning there is in what goes without saying: if weather is
+left out mostly where it is clear, all pictures of which nothing is said of it are clear, and no negative prompt changes that."""
+ASIDE = 0.1
+"""How often a caption says a thing or two and names no subject, as negative prompts do: a text that was never met is not obeyed."""
+
+
+def aside(scene: Scene, chance: random.Random) -> str:
+    """One or two things that the scene shows, but not its subject."""
+    said = [scene.colour, PLACES[scene.background], TIMES[scene.time], WEATHERS[scene.weather], STYLES[scene.style]]
+    words = [word if isinstance(word, str) else chance.choice([one for one in word if one]) for word in said]
+    return ", ".join(chance.sample(words, chance.choice((1, 2))))
 
 
 def caption(scene: Scene, chance: random.Random, without: Collection[str] | None = None) -> str:
     """One of the many ways to say what the scene shows. `without` names what is left out, among `DROPPED`; by chance if it is None."""
     if without is None:
+        if chance.random() < ASIDE:
+            return aside(scene, chance)
         without = {name for name, share in DROPPED.items() if chance.random() < share}
     text = thing(scene.subject, "" if "colour" in without else scene.colour, scene.count, chance)
     if scene.second:
