@@ -237,7 +237,7 @@ def test_who_was_asked_to_stop_is_not_begun_again(settings: Settings, monkeypatc
     monkeypatch.setattr(worker, "cancel", lambda job: None)
     studio.start()
     stopped, other = studio.submit([PROMPT.model_copy(update={"steps": 150, "seed": k}) for k in range(2)])
-    until(lambda: stopped.frames and other.frames)
+    until(lambda: bool(stopped.frames and other.frames))
     studio.cancel([stopped.id])
     assert not stopped.done
     if end == "the engine dies":

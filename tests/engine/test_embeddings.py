@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
@@ -232,6 +232,7 @@ def test_names_are_whole_words_in_any_case_the_longest_first(text: str, found: l
     assert words(text, ["easynegative", "bad-hands-5", "bad-hands", "in two words"]) == found
 
 
+@example("ß", ["ß", "ß0"])
 @given(st.text(max_size=100), st.lists(st.text(min_size=1, max_size=5).map(str.lower).filter(str.strip), max_size=5))
 @settings(max_examples=200, deadline=None)
 def test_any_text_has_spans_in_order_without_overlap(text: str, names: list[str]) -> None:

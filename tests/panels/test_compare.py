@@ -411,6 +411,7 @@ def test_an_earlier_comparison_opens_as_it_was_runs_again_and_lends_its_settings
 
 def test_an_empty_last_line_is_lent_with_the_other_negative_prompts(tab: Page, worker: FakeWorker) -> None:
     vary(tab, "columns", "Negative prompt")
+    expect(tab.locator("#compare-size")).to_contain_text("write at least one value")  # the box has come, empty: nobody types sooner
     lines = tab.locator("#compare-columns-lines textarea")
     lines.fill("blurry\n\n")
     expect(tab.locator("#compare-size")).to_contain_text("2 cells")

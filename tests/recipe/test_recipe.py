@@ -220,7 +220,7 @@ def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path, caps
         patch.setattr(part("probe"), "LESSONS", 64)
         stage("evaluate", model, work, "--only", "autoencoder", "adherence", "steps", "diversity", "--pictures", 4, "--size", 64)
     said = capsys.readouterr().out
-    assert "dB on 48 fresh" in said and "held out, painted" in said and "diversity" in said
+    assert "dB on 3 fresh" in said and "held out, painted" in said and "diversity" in said
     assert said.count("\nsteps ") == 10, "each sampler that settles, and the next is made from the model's own configuration"
 
 

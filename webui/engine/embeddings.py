@@ -122,7 +122,7 @@ class Names:
     def _at(self, text: str, start: int) -> Span | None:
         for length in self._lengths.get(text[start].lower(), ()):
             end = start + length
-            if text[start:end].lower() in self._known and not _within_word(text, end):
+            if end <= len(text) and text[start:end].lower() in self._known and not _within_word(text, end):
                 return Span(start, end, text[start:end].lower())
         return None
 

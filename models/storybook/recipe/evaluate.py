@@ -54,9 +54,10 @@ class Bench(NamedTuple):
 
 def autoencoder(bench: Bench) -> None:
     """PSNR on fresh 256 px renders: over all that the world has, and for each style, in it or not."""
-    print(f"autoencoder {psnr(bench.pipe.vae, range(FRESH, FRESH + 48)):.2f} dB on 48 fresh 256 px renders")
+    few = max(1, bench.pictures // 64)
+    print(f"autoencoder {psnr(bench.pipe.vae, range(FRESH, FRESH + 3 * few)):.2f} dB on {3 * few} fresh 256 px renders")
     for style in STYLES:
-        print(f"  {style} {psnr(bench.pipe.vae, range(FRESH, FRESH + 16), style):.2f} dB on 16")
+        print(f"  {style} {psnr(bench.pipe.vae, range(FRESH, FRESH + few), style):.2f} dB on {few}")
 
 
 def adherence(bench: Bench) -> None:
