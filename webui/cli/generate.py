@@ -28,9 +28,10 @@ from webui.cli.options import (
     settings_of,
 )
 from webui.cli.running import running, show_progress
+from webui.comparisons.comparisons import error_of
 from webui.engine.shelf import Shelf
 from webui.errors import InvalidRequest, NotFound
-from webui.events import Cancelled, Failed, Finished
+from webui.events import Finished
 from webui.jobs.job import Job
 from webui.request import Request, help_text
 from webui.settings import Settings
@@ -127,8 +128,7 @@ def _told(store: Store, job: Job, target: Path | None) -> dict[str, Any]:
     """
     last = job.last
     if not isinstance(last, Finished):
-        error = last.message if isinstance(last, Failed) else "Stopped." if isinstance(last, Cancelled) else UNFINISHED
-        return {"seed": job.request.seed, "error": error}
+        return {"seed": job.request.seed, "error": error_of(last) or UNFINISHED}
     try:
         path = store.path(last.picture)
         path = path if target is None else path.replace(target)

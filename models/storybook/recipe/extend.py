@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderTiny
 from torch import Tensor
 
-from .autoencoder import averaged, build, crop, decoded, difference, encoded, psnr, pull
+from .autoencoder import averaged, build, crop, decoded, encoded, loss_of, psnr
 from .render import render
 from .scene import draw_scene
 from .trainer import Trainer, launch, learners
@@ -27,7 +27,7 @@ BEFORE = "vae-before"
 HELD = 10.0
 """Weight of the distance between old and new latents of what the U-Net paints."""
 SQUARES = 4.0
-"""Weight of the MSE beside that of `difference`: thin black lines on white cost most of the PSNR."""
+"""Weight of the MSE beside that of the autoencoder's own loss: thin black lines on white cost most of the PSNR."""
 
 
 def batch(size: int, style: str | None, world: str, chance: np.random.Generator) -> Tensor:
@@ -36,14 +36,14 @@ def batch(size: int, style: str | None, world: str, chance: np.random.Generator)
     return crop([render(scene._replace(style=style or scene.style)) for scene in scenes], chance)
 
 
-def loss_of(vae: AutoencoderTiny, old: AutoencoderTiny, known: Tensor, new: Tensor) -> Tensor:
+def extended_loss(vae: AutoencoderTiny, old: AutoencoderTiny, known: Tensor, new: Tensor) -> Tensor:
     with torch.no_grad():
         right = encoded(old, known)
     z = encoded(vae, torch.cat([known, new]))
     held = F.mse_loss(z[: len(known)], right)
     y = decoded(vae, torch.cat([right, z[len(known) :]]))
     x = torch.cat([known, new])
-    return difference(y, x) + SQUARES * F.mse_loss(y, x) + 0.02 * pull(z) + HELD * held
+    return loss_of(y, x, z) + SQUARES * F.mse_loss(y, x) + HELD * held
 
 
 def train(rank: int, processes: int, given: argparse.Namespace) -> None:
@@ -59,7 +59,7 @@ def train(rank: int, processes: int, given: argparse.Namespace) -> None:
         style = given.styles[trainer.step % len(given.styles)]
         known = max(1, given.batch // 4)
         pictures = (batch(n, one, given.world, chance) for n, one in ((known, None), (given.batch - known, style)))
-        trainer.learn(loss_of(vae, old, *(x.to(trainer.device) for x in pictures)))
+        trainer.learn(extended_loss(vae, old, *(x.to(trainer.device) for x in pictures)))
         trainer.keep()
         if trainer.step % 50 == 0:
             trainer.log(given.batch)
