@@ -12,7 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from webui.engine.loop import Call, Job, Loop, StandIn, Task
+from webui.engine.calls import Call
+from webui.engine.loop import Job, Loop
+from webui.engine.stand_ins import StandIn, Task
 from webui.errors import ModelError
 
 ROWS = 4

@@ -12,7 +12,7 @@ from diffusers import DiffusionPipeline, StableDiffusionXLPipeline
 
 from tests.families import write_family
 from webui.engine.families import FAMILIES
-from webui.engine.loop import Task
+from webui.engine.stand_ins import Task
 from webui.engine.texts import TEXTS, Prompts
 
 

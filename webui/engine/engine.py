@@ -16,17 +16,19 @@ import torch
 from torch import Tensor
 
 from webui.engine import compiling, schedulers
+from webui.engine.calls import Setting
 from webui.engine.catalogue import Model, find
 from webui.engine.decoding import Decoding
 from webui.engine.embeddings import spoken
 from webui.engine.families import Family
 from webui.engine.latents import LAYOUTS
 from webui.engine.loading import Busy, Loaded, Loader
-from webui.engine.loop import Job, Loop, Setting, Task
+from webui.engine.loop import Job, Loop
 from webui.engine.loras import known, tags
 from webui.engine.memory import exhausted
 from webui.engine.need import Need
 from webui.engine.shelf import Shelf
+from webui.engine.stand_ins import Task
 from webui.engine.texts import Spoken
 from webui.engine.vaes import chosen
 from webui.errors import UserError

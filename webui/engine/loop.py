@@ -12,77 +12,25 @@ and their first calls go ahead of what the round has left. It is one call per jo
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import inspect
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from itertools import accumulate
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import greenlet
 import torch
-from torch import Tensor
 
+from webui.engine.calls import AS_IT_IS, Call, Setting, forward
 from webui.engine.memory import exhausted, release
-from webui.engine.placement import decode
-from webui.errors import ModelError
+from webui.engine.stand_ins import Decoder, StandIn, Task
 
 PATIENCE = 0.1
 """Seconds of tasks in a round without forwards; a task that is begun is finished."""
 
-SECOND = ("encoder_hidden_states_llama3",)
-"""Arguments whose rows are their second dimension."""
-
-TIMES = ("timestep", "timesteps", "guidance")
-"""Arguments that are one number for all rows, or one per row; sent per row, so that jobs at different steps share a forward."""
-
 
 class Cancelled(BaseException):
     """Thrown into a job. Not an `Exception`: pipelines and libraries must not swallow it."""
-
-
-class Setting(NamedTuple):
-    """How a module must be set before a call, such as with which LoRAs in its layers."""
-
-    key: Any = None
-    apply: Callable[[], None] = lambda: None
-    alone: bool = False
-    """Whether a call goes to the module as it is, and never together with another."""
-
-
-AS_IT_IS = Setting()
-
-
-class Call:
-    """One denoiser call of one job: its arguments by name, told apart into per-row and shared ones."""
-
-    def __init__(self, module: Any, arguments: Mapping[str, Any], setting: Setting = AS_IT_IS) -> None:
-        self.module = module
-        self.setting = setting
-        self.rows = len(next(iter(arguments.values())))
-        self.rowed: dict[tuple[str, ...], Any] = {}
-        self.shared: dict[tuple[str, ...], Any] = {}
-        for name, value in _flat(arguments):
-            if name[-1] in SECOND:
-                value = value.transpose(0, 1)
-            if name[-1] in TIMES and not setting.alone:
-                value = torch.as_tensor(value, dtype=torch.float32).reshape(-1).expand(self.rows)
-            per_row = (isinstance(value, list) or (torch.is_tensor(value) and value.ndim > 0)) and len(value) == self.rows
-            (self.rowed if per_row else self.shared)[name] = value
-        self.key = id(self) if setting.alone else (id(module), setting.key, _shapes(self.rowed), _contents(self.shared))
-        """Calls of one key can share a forward."""
-
-
-class Task(NamedTuple):
-    """Something heavy that is not a denoiser call."""
-
-    do: Callable[[], Any]
-    key: Any = None
-    """Tasks of one key have one result: it is made once for all jobs that wait for it."""
 
 
 class Job:
@@ -92,58 +40,6 @@ class Job:
         self.id, self.body, self.cancelled, self.failed = id, body, cancelled, failed
         self.greenlet = greenlet.greenlet(body)
         self.asks: Call | Task | None = None
-
-
-class StandIn:
-    """Takes the denoiser's place on a job's copy of the pipeline. A plain object: pipelines look for devices at modules only."""
-
-    def __init__(self, module: Any, ask: Callable[[Call], Tensor], setting: Setting = AS_IT_IS) -> None:
-        self._module = module
-        self._ask = ask
-        self._setting = setting
-        self._signature = inspect.signature(type(module).forward)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
-
-    def cache_context(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """Pipelines enter it around each call; caches hold one state per module and cannot be shared by jobs."""
-        return contextlib.nullcontext()
-
-    def _reset_stateful_cache(self) -> None:
-        """Called at the end of one job's pipeline: must not reach the module that the others use."""
-
-    def __call__(self, *args: Any, return_dict: bool = True, **kwargs: Any) -> Any:
-        arguments = self._signature.bind(None, *args, **kwargs).arguments
-        arguments.pop("self")
-        out = self._ask(Call(self._module, arguments, self._setting))
-        return SimpleNamespace(sample=out) if return_dict else (out,)
-
-
-class Decoder:
-    """Takes the autoencoder's place on a job's copy of the pipeline: decoding is a task, which must not hold up the others' steps."""
-
-    def __init__(self, vae: Any, ask: Callable[[Task], Any]) -> None:
-        self._vae = vae
-        self._ask = ask
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._vae, name)
-
-    def decode(self, latents: Tensor, return_dict: bool = True, **kwargs: Any) -> Any:
-        """As the autoencoder's own.
-
-        Raises:
-            ModelError: latents or picture hold numbers that are none.
-        """
-        out = self._ask(Task(partial(self._decode, latents)))
-        return SimpleNamespace(sample=out) if return_dict else (out,)
-
-    def _decode(self, latents: Tensor) -> Tensor:
-        out = decode(self._vae, latents)
-        if not torch.isfinite(latents).all() or not torch.isfinite(out).all():
-            raise ModelError("The model produced invalid numbers instead of a picture. Try another sampler or a lower guidance.")
-        return out
 
 
 class Loop:
@@ -241,7 +137,7 @@ class Loop:
     def _call(self, jobs: list[Job]) -> None:
         calls = [job.asks for job in jobs if isinstance(job.asks, Call)]
         try:
-            outs = _forward(calls)
+            outs = forward(calls)
         except Exception as error:  # noqa: BLE001 - whatever the model raises belongs to the job that caused it
             short = exhausted(error)
             if len(jobs) == 1 and not short:
@@ -316,69 +212,3 @@ def _groups(jobs: Iterable[Job], rows: int) -> Iterator[list[Job]]:
             group.append(job)
             taken += job.asks.rows
         yield group
-
-
-def _forward(calls: list[Call]) -> Sequence[Any]:
-    """One forward for calls of one key; each call's rows of the output, as a tensor or, from denoisers that answer with one, a list."""
-    arguments = dict(calls[0].shared)
-    for name in calls[0].rowed:
-        parts = [call.rowed[name] for call in calls]
-        arguments[name] = (
-            parts[0] if len(parts) == 1 else torch.cat(parts) if torch.is_tensor(parts[0]) else [x for part in parts for x in part]
-        )
-    for name in arguments:
-        if name[-1] in SECOND:
-            arguments[name] = arguments[name].transpose(0, 1)
-    calls[0].setting.apply()
-    out = calls[0].module(**_nested(arguments), return_dict=False)[0]
-    if torch.is_tensor(out):
-        return torch.split(out, [call.rows for call in calls])
-    ends = list(accumulate(call.rows for call in calls))
-    return [out[end - call.rows : end] for call, end in zip(calls, ends, strict=True)]
-
-
-def _flat(arguments: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Nested arguments by path; `None` is dropped."""
-    for name, value in arguments.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, (*above, name))
-        elif value is not None:
-            yield (*above, name), value
-
-
-def _nested(arguments: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
-    whole: dict[str, Any] = {}
-    for path, value in arguments.items():
-        inside = whole
-        for name in path[:-1]:
-            inside = inside.setdefault(name, {})
-        inside[path[-1]] = value
-    return whole
-
-
-def _shapes(arguments: Mapping[tuple[str, ...], Any]) -> tuple[Any, ...]:
-    """What must be equal of per-row arguments: names, shapes but for the rows, and dtypes."""
-    return tuple(
-        (name, (tuple(value.shape[1:]), value.dtype) if torch.is_tensor(value) else _alike(value))
-        for name, value in sorted(arguments.items())
-    )
-
-
-def _alike(rows: list[Any]) -> Any:
-    """What must be equal of lists: the pictures' shapes; texts may differ in length; anything but tensors, such as sizes, is all one."""
-    if all(torch.is_tensor(row) for row in rows):
-        return tuple(sorted({tuple(row.shape) for row in rows if row.ndim > 2}))
-    return tuple(sorted({repr(row) for row in rows}))
-
-
-def _contents(arguments: Mapping[tuple[str, ...], Any]) -> tuple[Any, ...]:
-    """What must be equal of shared arguments: everything. Tensors by value, or two sizes of equal token count would be mixed."""
-    return tuple(
-        (name, (tuple(value.shape), value.dtype, _bytes(value)) if torch.is_tensor(value) else repr(value))
-        for name, value in sorted(arguments.items())
-    )
-
-
-def _bytes(value: Tensor) -> bytes:
-    """A tensor's numbers, of any type: numpy knows no bfloat16."""
-    return value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

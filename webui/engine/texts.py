@@ -14,10 +14,10 @@ from torch.nn.functional import pad
 from webui.engine.conditioning import KEPT, Conditioner
 from webui.engine.embeddings import Embedding
 from webui.engine.families import Texts
-from webui.engine.loop import Task
 from webui.engine.masked import Masked
 from webui.engine.mixed import mixed
 from webui.engine.prompt import plain
+from webui.engine.stand_ins import Task
 from webui.engine.vectors import spoken
 
 Spoken = tuple[Embedding, ...]
