@@ -218,6 +218,8 @@ def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path, caps
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(part("probe"), "LESSONS", 64)
+        patch.setattr(part("evaluate"), "COUNTS", (4, 5))
+        patch.setattr(part("evaluate"), "SETTLED", 6)
         stage("evaluate", model, work, "--only", "autoencoder", "adherence", "steps", "diversity", "--pictures", 4, "--size", 64)
     said = capsys.readouterr().out
     assert "dB on 3 fresh" in said and "held out, painted" in said and "diversity" in said

@@ -31,6 +31,8 @@ from .world import BACKGROUNDS, COLOURS, TIMES, WORLDS
 
 FRESH = 10**8
 """Seeds from here on are never trained on."""
+COUNTS, SETTLED = (4, 8, 16, 32), 50
+"""Step counts that are compared, and that of the picture which they are compared with."""
 
 
 class Bench(NamedTuple):
@@ -114,15 +116,15 @@ def distance(a: Picture, b: Picture) -> float:
 
 
 def steps(bench: Bench) -> None:
-    """Distance to the picture of 50 steps: it must fall, for every sampler that settles."""
+    """Distance to the settled picture: it must fall, for every sampler that settles."""
     prompts = [caption(scene, random.Random(0), ()) for scene in bench.scenes(max(2, bench.pictures // 16), at=2 * 10**6)]
     for name, row in SAMPLERS.items():
         if row.converges:
             scheduler = getattr(diffusers, row.scheduler).from_config(bench.pipe.scheduler.config, **row.options)
-            last = paint(bench.pipe, prompts, bench.size, steps=50, scheduler=scheduler)
+            last = paint(bench.pipe, prompts, bench.size, steps=SETTLED, scheduler=scheduler)
             far = []
-            for count in (max(4, row.min_steps), 8, 16, 32):
-                made = paint(bench.pipe, prompts, bench.size, steps=count, scheduler=scheduler)
+            for count in COUNTS:
+                made = paint(bench.pipe, prompts, bench.size, steps=max(count, row.min_steps), scheduler=scheduler)
                 far.append(float(np.mean([distance(a, b) for a, b in zip(made, last, strict=True)])))
             falls = "falls" if sorted(far, reverse=True) == far else "DOES NOT FALL"
             print(f"steps {name:10}", *(f"{value:.4f}" for value in far), falls, flush=True)
