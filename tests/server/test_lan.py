@@ -150,13 +150,13 @@ def started(tmp_path: Path, port: int, request: pytest.FixtureRequest) -> Iterat
         str(tmp_path / "outputs"),
         *request.param,
     ]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "STEPWISE_PASSWORD": "correct horse"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "STEPWISE_PASSWORD": "correct horse", "TMPDIR": str(tmp_path)}
     process = subprocess.Popen([sys.executable, "-c", PROGRAM, *flags], stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout
     lines = [process.stdout.readline().strip() for _ in range(9 if "--lan" in flags else 1)]
     yield lines
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+    assert process.wait(20) == 0 and list(tmp_path.glob("stepwise-*")) == [], "what was uploaded is gone"
 
 
 @pytest.mark.parametrize("started", [["--lan", "--lan-address", "127.0.0.2"]], indirect=True)
@@ -174,7 +174,9 @@ def test_lan_prints_links_that_work(started: list[str], port: int) -> None:
 
 
 @pytest.mark.parametrize("started", [["--owner-link"], []], indirect=True, ids=["--owner-link", ""])
-def test_alone_the_address_is_enough_unless_a_link_is_asked_for(started: list[str], port: int, request: pytest.FixtureRequest) -> None:
+def test_alone_the_address_is_enough_unless_a_link_is_asked_for(
+    started: list[str], port: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     strict = "owner-link" in request.node.name
     assert re.fullmatch(rf"http://127\.0\.0\.1:{port}/(\?key=.{{32}})?", started[0]) and ("key=" in started[0]) == strict
     assert httpx.get(f"http://127.0.0.1:{port}/api/me", timeout=60).status_code == (401 if strict else 200)
@@ -199,3 +201,6 @@ def test_flags_that_will_not_do_are_one_sentence_and_nothing_is_started(flags: l
     ended = webui("--no-browser", "--port", str(port), *flags, cwd=tmp_path)
     assert ended.returncode == 2 and sentence in ended.stderr and len(ended.stderr.strip().splitlines()) == 1
     assert ended.stdout == "" and list(tmp_path.iterdir()) == []
+        (uploaded,) = browser.post(f"http://127.0.0.1:{port}/gradio_api/upload", files={"files": ("a.txt", b"a")}).json()
+    (folder,) = tmp_path.glob("stepwise-*")
+    assert folder in Path(uploaded).parents and folder.stat().st_mode & 0o777 == 0o700, "this account's alone"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -53,10 +54,12 @@ def serve(
     secret = typer.prompt("Password for guests", hide_input=True, confirmation_prompt=True) if ask_password else None
     listener = listen(settings.port)
     wide = network(settings)
-    with listener, running(settings, preload=True) as studio:
+    # Gradio's own choice is one folder for all accounts of the machine: the first to come owns it, and no other's studio can write there.
+    uploads = tempfile.TemporaryDirectory(prefix="stepwise-", ignore_cleanup_errors=True)
+    with listener, uploads as folder, running(settings, preload=True) as studio:
         protect(studio, settings, secret)
         # Only now, with the engine's process already on its way: gradio alone takes seconds to import.
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}
         from webui.panels.page import build, look
         from webui.server.app import create
 
