@@ -49,6 +49,20 @@ def test_a_byte_now_and_then_gains_no_time(address: str) -> None:
                 time.sleep(0.05)
 
 
+@pytest.mark.parametrize("last", ["", "Connection: close\r\n"])
+def test_an_answer_that_nobody_reads_is_cut_off(address: str, monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.3)
+    monkeypatch.setattr(protocol, "SLOWEST", 1e9)
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect(("127.0.0.1", urlsplit(address).port))
+        line.sendall(f"GET /config HTTP/1.1\r\n{host(address)}{last}\r\n".encode())
+        with pytest.raises(OSError):
+            for _ in range(100):
+                time.sleep(0.05)
+                line.send(b"\r\n")
+
+
 def test_an_answer_may_take_longer_than_its_request(client: httpx.Client) -> None:
     job = client.post("/api/jobs", json={"prompt": "a", "steps": 150, "model": "fake"}).json()["jobs"][0]["id"]
     told = client.get(f"/api/jobs/{job}/events").text
