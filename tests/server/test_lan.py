@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,8 +84,6 @@ def test_a_new_address_gets_a_new_certificate(tmp_path: Path) -> None:
 
 
 def test_another_network_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    import asyncio
-
     monkeypatch.setattr(lan, "LOOK_AGAIN", 0.01)
     now: list[str] = ["127.0.0.4", "127.0.0.5"]
     monkeypatch.setattr(addresses, "found", lambda _: tuple(now))
@@ -104,6 +105,9 @@ def test_another_network_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         wide.attach(serve)
         await wide.start()
         assert open_now == ["127.0.0.4", "127.0.0.5"] and wide.link("x") == "http://127.0.0.4:1234/?key=x"
+        now.reverse()
+        await asyncio.sleep(0.1)
+        assert wide.link("x") == "http://127.0.0.5:1234/?key=x", "packets leave by the other way now"
         now[:] = ["127.0.0.5", "127.0.0.6"]
         await asyncio.sleep(0.2)
         assert sorted(open_now) == ["127.0.0.5", "127.0.0.6"] and wide.link("x") == "http://127.0.0.5:1234/?key=x"
@@ -112,6 +116,38 @@ def test_another_network_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         now[:] = ["127.0.0.7"]
         await asyncio.sleep(0.1)
         assert open_now == [] and not wide.open
+
+    asyncio.run(story())
+
+
+def test_a_listener_that_stays_shows_the_new_certificate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(lan, "LOOK_AGAIN", 0.01)
+    now = ["127.0.0.2"]
+    monkeypatch.setattr(addresses, "found", lambda _: tuple(now))
+
+    async def story() -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.2", 0))
+            port: int = free.getsockname()[1]
+
+        async def serve(address: str, context: ssl.SSLContext | None) -> asyncio.Server:
+            return await asyncio.start_server(lambda _, writer: writer.close(), address, port, ssl=context)
+
+        async def shown(address: str) -> str:
+            return await asyncio.to_thread(ssl.get_server_certificate, (address, port))
+
+        wide = Lan(port, sign=tmp_path)
+        wide.attach(serve)
+        await wide.start()
+        first = await shown("127.0.0.2")
+        assert first in (tmp_path / "self-signed.pem").read_text()
+        now.append("127.0.0.3")
+        while len(wide._listeners) < 2:
+            await asyncio.sleep(0.01)
+        second = await shown("127.0.0.2")
+        assert second != first and second == await shown("127.0.0.3")
+        assert wide.fingerprint.replace(":", "").lower() == hashlib.sha256(ssl.PEM_cert_to_DER_cert(second)).hexdigest()
+        wide.stop()
 
     asyncio.run(story())
 
@@ -183,6 +219,9 @@ def test_alone_the_address_is_enough_unless_a_link_is_asked_for(
     with httpx.Client(timeout=60) as browser:
         assert browser.get(started[0], headers=NAVIGATE, follow_redirects=True).status_code == 200
         assert browser.get(f"http://127.0.0.1:{port}/api/me").json()["role"] == "owner"
+        (uploaded,) = browser.post(f"http://127.0.0.1:{port}/gradio_api/upload", files={"files": ("a.txt", b"a")}).json()
+    (folder,) = tmp_path.glob("stepwise-*")
+    assert folder in Path(uploaded).parents and folder.stat().st_mode & 0o777 == 0o700, "this account's alone"
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.2:{port}/")
 
@@ -201,6 +240,3 @@ def test_flags_that_will_not_do_are_one_sentence_and_nothing_is_started(flags: l
     ended = webui("--no-browser", "--port", str(port), *flags, cwd=tmp_path)
     assert ended.returncode == 2 and sentence in ended.stderr and len(ended.stderr.strip().splitlines()) == 1
     assert ended.stdout == "" and list(tmp_path.iterdir()) == []
-        (uploaded,) = browser.post(f"http://127.0.0.1:{port}/gradio_api/upload", files={"files": ("a.txt", b"a")}).json()
-    (folder,) = tmp_path.glob("stepwise-*")
-    assert folder in Path(uploaded).parents and folder.stat().st_mode & 0o777 == 0o700, "this account's alone"

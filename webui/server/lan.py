@@ -47,6 +47,7 @@ class Lan:
         self._listeners: dict[str, Listener] = {}
         self._watch: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
+        self._tls: ssl.SSLContext | None = None
         self.first = ""
         """The address to hand out."""
         self.fingerprint = ""
@@ -112,9 +113,10 @@ class Lan:
         cert = self._cert if self._sign is None else tls.self_signed(self._sign, found, addresses.names())
         if cert is None:
             return None
-        made = tls.context(cert, self._key)
+        # One for all listeners and all time: those that stay open show the certificate whose fingerprint is shown here.
+        self._tls = tls.context(cert, self._key, self._tls)
         self.fingerprint = tls.fingerprint(cert)
-        return made
+        return self._tls
 
     async def _listen(self) -> None:
         assert self._serve is not None
@@ -136,7 +138,8 @@ class Lan:
         while True:
             await asyncio.sleep(LOOK_AGAIN)
             try:
-                if set(addresses.found(self._address)) != set(self._listeners):
+                found = addresses.found(self._address)
+                if set(found) != set(self._listeners) or found[0] != self.first:
                     await self._listen()
             except UserError:
                 # No network for now: what there is stays open, and the next look may find it again.

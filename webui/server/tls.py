@@ -20,8 +20,8 @@ DAYS = 397
 """How long a certificate lasts: browsers refuse longer ones."""
 
 
-def context(cert: Path, key: Path | None) -> ssl.SSLContext:
-    """A server's context.
+def context(cert: Path, key: Path | None, known: ssl.SSLContext | None = None) -> ssl.SSLContext:
+    """A server's context: a new one, or `known`, which shows this certificate from now on, also where it is in use.
 
     Raises:
         UserError: the files are missing, are no certificate and key, or do not belong together.
@@ -29,12 +29,13 @@ def context(cert: Path, key: Path | None) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        # A password would be asked for on the terminal, and nobody may be there.
-        made.load_cert_chain(cert, key, password=lambda: "")
+        # First where nothing is lost if they will not do. A password would be asked for on the terminal, and nobody may be there.
+        for one in (made, known) if known else (made,):
+            one.load_cert_chain(cert, key, password=lambda: "")
     except (OSError, ssl.SSLError) as error:
         reason = error.strerror or "they are no certificate and key in PEM, or do not belong together"
         raise UserError(f"--tls-cert {cert} and --tls-key {key or 'of the same file'} cannot be used: {reason}.") from None
-    return made
+    return known or made
 
 
 def fingerprint(cert: Path) -> str:
