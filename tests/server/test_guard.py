@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from webui.access.access import Access
 from webui.panels.page import look
 from webui.people import OWNER
+from webui.server.answer import Header
 from webui.server.app import mount
 from webui.server.entrance import Entrance
 from webui.server.guard import Guard
@@ -172,7 +174,7 @@ def test_a_websocket_from_another_site_or_without_a_session_is_closed() -> None:
     assert [message["type"] for message in sent] == ["websocket.close"] * 4
 
 
-def call(app: ASGIApp, *heard: Message, method: str = "POST", path: str = "/x") -> list[Message]:
+def call(app: ASGIApp, *heard: Message, method: str = "POST", path: str = "/x", more: Sequence[Header] = ()) -> list[Message]:
     """What a guarded app says to a request whose body comes in these messages."""
     said: list[Message] = []
     rest = iter(heard)
@@ -184,6 +186,7 @@ def call(app: ASGIApp, *heard: Message, method: str = "POST", path: str = "/x") 
         return next(rest)
 
     guard, headers = guarded(app)
+    headers += more
     scope: Scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers, "server": ("127.0.0.1", 1)}
     asyncio.run(guard(scope, receive, send))
     return said
@@ -218,6 +221,12 @@ def test_bodies_end_at_their_limit_whatever_the_method(method: str, path: str, l
     assert call(echo, part(b"a" * limit), part(b"b"), method=method, path=path)[0]["status"] == 413
 
 
+def test_the_sign_in_page_takes_no_more_than_its_form() -> None:
+    form = [(b"content-type", b"application/x-www-form-urlencoded")]
+    (start, body) = call(echo, part(b"key=" + b"a" * 10_000), path="/sign-in", more=form)
+    assert start["status"] == 413 and b"10 kB" in body["body"]
+
+
 def test_a_bug_that_was_answered_does_not_cut_the_connection_and_another_does() -> None:
     async def late(scope: Scope, receive: Receive, send: Send) -> None:
         await echo(scope, receive, send)
@@ -238,9 +247,11 @@ def test_a_refusal_is_json_with_a_sentence(client: httpx.Client) -> None:
     assert json.loads(answer.text)["error"]["message"].endswith(".")
 
 
-def test_a_session_that_ends_while_its_body_is_on_the_way_does_nothing_more() -> None:
+@pytest.mark.parametrize("program", [False, True])
+def test_a_session_that_ends_while_its_body_is_on_the_way_does_nothing_more(program: bool) -> None:
     access = Access(None)
-    entered = access.enter(access.links(OWNER)["maker"], None, local=True)
+    secret = access.links(OWNER)["maker"]
+    entered = access.enter(secret, None, local=True)
     assert entered is not None
     said: list[Message] = []
 
@@ -254,8 +265,68 @@ def test_a_session_that_ends_while_its_body_is_on_the_way_does_nothing_more() ->
         access.renew(OWNER)
         return part(b"", more=False)
 
-    headers = [(b"host", b"localhost:1"), (b"cookie", f"stepwise-1={entered[0]}".encode())]
+    mine = (b"authorization", f"Bearer {secret}".encode()) if program else (b"cookie", f"stepwise-1={entered[0]}".encode())
+    headers = [(b"host", b"localhost:1"), mine]
     scope: Scope = {"type": "http", "method": "POST", "path": "/x", "query_string": b"", "headers": headers, "server": ("127.0.0.1", 1)}
     guard = Guard(app, lambda _: ["localhost:1"], Entrance(access, lambda: False), access.guests)
     asyncio.run(guard(scope, receive, send))
     assert said[0]["status"] == 401
+
+
+def test_bodies_that_are_still_coming_are_among_what_one_guest_may_have_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui.access.guests.TOLD", 3)
+    access = Access(None)
+    entered = access.enter(access.links(OWNER)["maker"], None, local=True)
+    assert entered is not None
+    statuses: list[int] = []
+
+    async def send(message: Message) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    async def story() -> None:
+        rest = asyncio.Event()
+
+        async def receive() -> Message:
+            await rest.wait()
+            return part(b"", more=False)
+
+        headers = [(b"host", b"localhost:1"), (b"cookie", f"stepwise-1={entered[0]}".encode())]
+        scope: Scope = {"type": "http", "method": "POST", "path": "/x", "query_string": b"", "headers": headers, "server": ("127.0.0.1", 1)}
+        guard = Guard(echo, lambda _: ["localhost:1"], Entrance(access, lambda: False), access.guests)
+        held = [asyncio.create_task(guard(scope, receive, send)) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        assert statuses == [429, 429]
+        rest.set()
+        await asyncio.gather(*held)
+        assert statuses == [429, 429, 200, 200, 200]
+
+    asyncio.run(story())
+
+
+def visitor_of(access: Access, path: str = "/", **headers: str) -> Visitor | None:
+    """Who opens a page on this machine, and what their browser is told."""
+    sent = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    ends = {"client": ("127.0.0.1", 2), "server": ("127.0.0.1", 1)}
+    scope: Scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": sent, **ends}
+    return Entrance(access, lambda: False).visitor(scope)
+
+
+def test_whoever_comes_again_keeps_the_cookie() -> None:
+    access = Access(None)
+    entered = access.enter(access.links(OWNER)["maker"], None, local=True)
+    assert entered is not None
+    again, beside = (visitor_of(access, path, cookie=f"stepwise-1={entered[0]}") for path in ("/", "/theme.css"))
+    assert again is not None and beside is not None and beside.headers == ()
+    ((name, value),) = again.headers
+    assert name == b"set-cookie" and value.startswith(f"stepwise-1={entered[0]}; ".encode()) and b"Max-Age=2592000" in value
+
+
+@pytest.mark.parametrize("dest", ["iframe", "frame", "embed", "object"])
+def test_a_frame_in_another_website_begins_no_owners_session(dest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui.server.account.own", lambda _: True)
+    access = Access(None)
+    headers = {"sec_fetch_mode": "navigate", "sec_fetch_site": "cross-site"}
+    framed = visitor_of(access, sec_fetch_dest=dest, **headers)
+    opened = visitor_of(access, sec_fetch_dest="document", **headers)
+    assert framed is not None and framed.headers == () and opened is not None and len(opened.headers) == 1
+    assert len(access.guests._sessions) == 1

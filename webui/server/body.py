@@ -11,20 +11,23 @@ BODY_LIMIT = 1_000_000
 
 UPLOAD_LIMIT = 20_000_000
 
+FORM_LIMIT = 10_000
+"""For the sign-in page's form, which anybody may send."""
+
 
 class ClientGone(Exception):
     """The connection ended in the middle of a body."""
 
 
-async def body_of(scope: Scope, receive: Receive) -> bytes:
-    """The whole body.
+async def body_of(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body, of at most `limit` bytes.
 
     Raises:
         Refusal: it is too large.
         ClientGone: it never came whole.
     """
-    limit = UPLOAD_LIMIT if scope["path"] == UPLOADS else BODY_LIMIT
-    too_large = Refusal(413, "too_large", f"A request may have at most {limit // 1_000_000} MB.")
+    most = f"{limit // 1_000_000} MB" if limit >= 1_000_000 else f"{limit // 1000} kB"
+    too_large = Refusal(413, "too_large", f"A request may have at most {most}.")
     if any(not value.isdecimal() or int(value) > limit for value in values(scope, b"content-length")):
         raise too_large
     body = bytearray()
@@ -45,7 +48,8 @@ async def bounded(scope: Scope, receive: Receive) -> Receive:
     Raises:
         Refusal, ClientGone
     """
-    replay: list[Message] = [{"type": "http.request", "body": await body_of(scope, receive)}]
+    limit = UPLOAD_LIMIT if scope["path"] == UPLOADS else BODY_LIMIT
+    replay: list[Message] = [{"type": "http.request", "body": await body_of(scope, receive, limit)}]
 
     async def again() -> Message:
         return replay.pop() if replay else await receive()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Container
-from contextlib import ExitStack
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webui.access.guests import Guests
-from webui.errors import TooMany, UserError
+from webui.errors import UserError
 from webui.server.answer import Answer, refuse
-from webui.server.body import ClientGone, body_of, bounded
+from webui.server.body import FORM_LIMIT, ClientGone, body_of, bounded
 from webui.server.entrance import SIGN_IN_FIRST, Entrance, Visitor
 from webui.server.head import FORGED, Refusal, admit, used
 
@@ -41,16 +40,13 @@ class Guard:
             if visitor is None:
                 return
             used(scope, visitor.person)
-            if scope["type"] == "http":
-                receive = await bounded(scope, receive)
+            await self._pass(scope, receive, send, visitor)
         except Refusal as refusal:
             await refuse(scope, send, refusal)
         except UserError as error:
             await refuse(scope, send, Refusal(error.status, error.code, error.message))
         except ClientGone:
             return
-        else:
-            await self._pass(scope, receive, send, visitor)
 
     async def _visitor(self, scope: Scope, receive: Receive, send: Send) -> Visitor | None:
         """Who may come in; without anybody, the request has been answered."""
@@ -59,7 +55,7 @@ class Guard:
             if visitor is None:
                 raise Refusal(403, "sign_in", "")
             return visitor
-        response = await self._entrance.answer(scope, lambda: body_of(scope, receive))
+        response = await self._entrance.answer(scope, lambda: body_of(scope, receive, FORM_LIMIT))
         if response is None:
             visitor = self._entrance.visitor(scope)
             if visitor is not None:
@@ -79,16 +75,13 @@ class Guard:
             if task is not None:
                 task.cancel()
 
-        with ExitStack() as telling:
-            try:
-                telling.enter_context(self._guests.told(person, lambda: loop.call_soon_threadsafe(stop)))
-            except TooMany as error:
-                await refuse(scope, send, Refusal(error.status, error.code, error.message))
-                return
+        with self._guests.told(person, lambda: loop.call_soon_threadsafe(stop)):
+            if scope["type"] == "http":
+                # Among what is told: a body holds its connection, and memory, too.
+                receive = await bounded(scope, receive)
             # Once more, now that nothing is missed: the body may have taken its time, and the session may have ended meanwhile.
             if not person.owns and self._entrance.visitor(scope) is None:
-                await refuse(scope, send, Refusal(401, "sign_in", SIGN_IN_FIRST))
-                return
+                raise Refusal(401, "sign_in", SIGN_IN_FIRST)
             task = asyncio.ensure_future(self._run({**scope, "headers": headers, "person": person}, receive, answer))
             try:
                 await task
