@@ -23,7 +23,7 @@ from webui.panels.page import look
 from webui.people import OWNER
 from webui.server.answer import Header
 from webui.server.app import mount
-from webui.server.entrance import Entrance
+from webui.server.entrance import Entrance, Visitor
 from webui.server.guard import Guard
 from webui.server.serve import listen
 

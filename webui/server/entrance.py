@@ -68,11 +68,14 @@ class Entrance:
         for value in cookies(scope):
             person = self._access.session(value, local=here)
             if person is not None:
-                return Visitor(person)
+                # Sent again whenever the page is opened: browsers keep it for a while, and its person is to stay for as long as they come.
+                return Visitor(person, (cookie(scope, value),) if (scope["type"], scope["path"]) == ("http", "/") else ())
         if here and not self._strict and not self._shared() and not forwarded(scope) and account.own(scope):
-            # A browser is given a session, so that it stays the owner's when the studio is shared.
+            # A browser is given a session, so that it stays the owner's when the studio is shared. Not for a frame in another website: the
+            # cookie is not sent from there, and each look at it would be one more session in place of the owner's own.
             owner = self._access.guests.person(OWNER.id)
-            return Visitor(owner, (cookie(scope, self._access.guests.begin(owner)),) if visit(scope) else ())
+            page = visit(scope) and values(scope, b"sec-fetch-dest") in ([], ["document"])
+            return Visitor(owner, (cookie(scope, self._access.guests.begin(owner)),) if page else ())
         return None
 
     def _program(self, scope: Scope, token: str, here: bool) -> Person:
@@ -100,7 +103,7 @@ class Entrance:
         if scope["path"] == SIGN_IN and scope["method"] == "POST":
             if [value.partition(";")[0].strip().lower() for value in values(scope, b"content-type")] != [FORM]:
                 raise Refusal(415, "unsupported_media_type", "Send the form of the sign-in page.")
-            fields = parse_qs((await body()).decode("latin-1")[:10_000], keep_blank_values=True)
+            fields = parse_qs((await body()).decode("latin-1"), keep_blank_values=True)
             return await self._signed(scope, {name: found[0] for name, found in fields.items()})
         if scope["path"] == SIGN_IN and scope["method"] == "GET" and self.visitor(scope) is not None:
             return RedirectResponse("/", 303)
