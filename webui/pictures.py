@@ -6,7 +6,7 @@ from pathlib import Path
 
 from webui.access.shown import Record, Shown
 from webui.errors import NotAllowed, NotFound
-from webui.people import OWNER, Person
+from webui.people import ONLY_LOOKS, OWNER, Person
 from webui.request import Resolved
 from webui.store.store import Store
 
@@ -50,11 +50,13 @@ class Pictures:
         """Show it to the team, or make it private.
 
         Raises:
-            NotAllowed: it is another person's.
+            NotAllowed: it is another person's, or this one may only look by now.
         """
         record = self.about(name, by)
         if not by.owns and by.id != record.owner:
             raise NotAllowed("This picture is another person's.")
+        if not by.makes:
+            raise NotAllowed(ONLY_LOOKS)
         self._shown.set(name, record._replace(shown=shown))
         return self.about(name, by)
 

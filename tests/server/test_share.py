@@ -388,6 +388,15 @@ def test_ones_jobs_and_pictures_are_ones_own(door: Shared) -> None:
             assert one.put(f"/api{path}", json=wrong).status_code == 422
 
 
+def test_who_only_looks_by_now_changes_not_even_what_was_made_before(door: Shared) -> None:
+    with door.guest() as guest:
+        path = picture(guest, submit(guest, SHORT)["id"])
+        door.studio.access.guests.allow(guest.get("/api/me").json()["id"], "viewer")
+        answer = guest.put(f"/api{path}", json={"shown": True})
+        assert answer.status_code == 403 and "lets you look" in answer.json()["error"]["message"]
+        assert guest.get(path).status_code == 200 and not guest.get(f"/api{path}").json()["shown"]
+
+
 @pytest.mark.parametrize(
     ("name", "colour", "sentence"),
     [

@@ -40,7 +40,7 @@ stepwise.share = (() => {
     const { value } = await ask(`/api${path}`);
     if (!value || !beside.isConnected) return;
     if (value.recipe) beside.append(" · ", copier(() => `${location.origin}/${value.recipe}`, "Copy settings link"));
-    if (value.yours) beside.append(" · ", visibility(path, value.shown));
+    if (value.yours && me?.role !== "viewer") beside.append(" · ", visibility(path, value.shown));
   }
 
   function visibility(path, shown) {
