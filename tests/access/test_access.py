@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from webui.access import access as access_module
 from webui.access import guests, secret
 from webui.access.access import PASS_SECONDS, PENDING, Access
 from webui.access.register import Register
 from webui.access.shown import Record, Shown
 from webui.access.slowdown import FORGOTTEN, FREE, LONGEST, REMEMBERED, Slowdown
 from webui.errors import InvalidRequest, NotAllowed, NotFound, StorageError
-from webui.people import COLOURS, OWNER, Person
+from webui.people import COLOURS, OWNER, Person, alike
 
 ANN = Person(id="ann", name="Ann", colour="teal", role="maker")
 
@@ -42,7 +43,7 @@ def test_people_links_sessions_and_password_outlive_a_restart_and_the_owners_key
     session = opened(first)
     person = first.guests.introduce(first.guests.holder(session) or OWNER, "Zoë", "rose")
     gone = opened(first)
-    first.guests.leave(gone)
+    first.leave(first.guests.holder(gone) or OWNER)
     first.set_password("correct horse", OWNER)
     first.shown.set_default(True, OWNER)
     links, key = first.links(OWNER), first.owner_key
@@ -104,6 +105,96 @@ def test_the_number_of_sessions_and_of_half_signed_in_guests_is_bounded(monkeypa
     assert waiting[0] and not access.waits(waiting[0][0]) and waiting[-1] and access.waits(waiting[-1][0])
 
 
+def test_whoever_opens_a_link_again_and_again_pushes_out_only_people_like_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guests, "MOST", 8)
+    access = Access(None)
+    owner = access.guests.begin(OWNER)
+    named, maker, signed_out, stranger = (opened(access) for _ in range(4))
+    access.guests.introduce(access.guests.holder(named) or OWNER, "Zoë", "rose")
+    for number, session in enumerate((maker, signed_out)):
+        access.shown.queued([f"job {number}"], (access.guests.holder(session) or OWNER).id)
+    access.leave(access.guests.holder(signed_out) or OWNER)
+    gone = opened(access)
+    access.leave(access.guests.holder(gone) or OWNER)
+    opened(access), opened(access), opened(access)
+    assert access.guests.former(gone) is None and access.guests.holder(stranger), "an ended session goes first"
+    flood = [opened(access, "viewer") for _ in range(20)]
+    assert access.guests.holder(stranger) is None and access.guests.holder(flood[-1])
+    assert access.guests.holder(owner) and access.guests.holder(named) and access.guests.holder(maker) and access.guests.former(signed_out)
+    assert len(access.guests._sessions) == 8
+
+
+def test_a_newcomers_name_is_found_by_looking_once_at_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    access, asked = Access(None), list[str]()
+
+    def counted(name: str) -> str:
+        asked.append(name)
+        return alike(name)
+
+    for _ in range(50):
+        access.guests.newcomer("viewer")
+    monkeypatch.setattr(guests, "alike", counted)
+    assert access.guests.newcomer("viewer").name == "Guest 51" and len(asked) < 110
+
+
+def test_opening_the_link_again_goes_on_with_the_session_that_there_is() -> None:
+    access = Access(None)
+    desk = opened(access, "viewer")
+    person = access.guests.holder(desk) or OWNER
+    entered = access.enter(access.hand_over(person), None, local=False)
+    assert entered is not None
+    assert [opened(access, "viewer", desk) for _ in range(guests.EACH)] == [desk] * guests.EACH
+    more = opened(access, "maker", desk)
+    assert more != desk and access.guests.former(desk) is None and opened(access, "viewer", more) == more
+    assert access.guests.holder(more) == access.guests.holder(entered[0]) == person.model_copy(update={"role": "maker"})
+    owner = access.guests.begin(OWNER)
+    assert access.enter(access.owner_key, owner, local=True) == (owner, False)
+    assert access.enter(access.links(OWNER)["viewer"], owner, local=True) == (owner, False)
+    assert opened(access, "viewer", owner) != owner, "on the network it is worth nothing"
+
+
+def test_new_links_count_also_for_whoever_is_giving_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    access = Access(None)
+    access.set_password("correct horse", OWNER)
+    entered = access.enter(access.links(OWNER)["maker"], None, local=False)
+    assert entered is not None and entered[1]
+
+    def fits(*_: str) -> bool:
+        access.renew(OWNER)
+        return True
+
+    monkeypatch.setattr(access_module, "fits", fits)
+    assert access.answer(entered[0], "correct horse") is None and len(list(access.guests)) == 1
+
+
+@pytest.mark.parametrize("how", ["dismiss", "leave", "renew"])
+def test_whoever_is_signed_out_does_not_return_by_a_link_for_one_use(how: str) -> None:
+    access = Access(None)
+    one, other = (access.guests.holder(opened(access)) or OWNER for _ in range(2))
+    link, others = access.hand_over(one), access.hand_over(other)
+    {"dismiss": lambda: access.dismiss(one.id, OWNER), "leave": lambda: access.leave(one), "renew": lambda: access.renew(OWNER)}[how]()
+    assert access.enter(link, None, local=False) is None
+    assert (access.enter(others, None, local=False) is None) == (how == "renew")
+
+
+@pytest.mark.parametrize("how", ["dismiss", "leave", "renew"])
+def test_a_full_disk_keeps_nobody_in(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    access = Access(None)
+    session, links, cut = opened(access), access.links(OWNER), list[bool]()
+    person = access.guests.holder(session) or OWNER
+
+    def full(*_: object) -> None:
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr(access._register, "write", full)
+    act = {"dismiss": lambda: access.dismiss(person.id, OWNER), "leave": lambda: access.leave(person), "renew": lambda: access.renew(OWNER)}
+    with access.guests.told(person, lambda: cut.append(True)), pytest.raises(StorageError, match=r"It is done, but.*The disk is full"):
+        act[how]()
+    assert access.guests.holder(session) is None and access.guests.former(session) == person and cut == [True]
+    assert (access.links(OWNER) == links) == (how != "renew")
+    assert access.guests.holder(opened(access, "viewer", session)) == person.model_copy(update={"role": "viewer"}), "and nobody out"
+
+
 def test_a_link_for_one_use_opens_once_and_not_for_ever() -> None:
     clock = Clock()
     access = Access(None, clock)
@@ -117,7 +208,7 @@ def test_a_link_for_one_use_opens_once_and_not_for_ever() -> None:
     other, ours = opened(access), access.hand_over(person)
     with pytest.raises(NotAllowed, match="Guest 2's"):
         access.enter(ours, other, local=False)
-    access.guests.leave(other)
+    access.leave(access.guests.holder(other) or OWNER)
     entered = access.enter(ours, other, local=False)
     assert entered and access.guests.holder(entered[0]) == person, "it was not used up, and who signed out may be another"
     owners = access.hand_over(OWNER)

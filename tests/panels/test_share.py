@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from tests.fake import FakeWorker
 from tests.panels.conftest import CHROMIUM, FLAGS
 from tests.server.sharing import NAVIGATE, Shared, shared
+from webui.errors import StorageError
 from webui.studio import Studio
 
 STATUS = "#status-text"
@@ -60,7 +61,7 @@ def device(wide_browser: Browser) -> Iterator[Device]:
     for context in opened:
         context.close()
     # A browser writes refused requests to the console by itself.
-    assert [text for text in errors if not re.search(r"status of 4\d\d", text)] == []
+    assert [text for text in errors if not re.search(r"status of (4\d\d|507)", text)] == []
 
 
 def ready(context: BrowserContext, address: str) -> Page:
@@ -109,11 +110,11 @@ def test_link_sign_in_generate_reload_second_device_and_revoked_link(door: Share
     assert stranger.evaluate("document.cookie") == "", "no script reads the session"
 
     stranger.locator("#prompt textarea").fill("a boat of Zoë's")
-    steps(stranger, 60)
+    steps(stranger, 150)
     stranger.locator("#generate").click()
-    expect(stranger.locator(STATUS)).to_contain_text("of 60")
+    expect(stranger.locator(STATUS)).to_contain_text("of 150")
     stranger.reload()
-    expect(stranger.locator(STATUS)).to_contain_text("of 60")
+    expect(stranger.locator(STATUS)).to_contain_text("of 150")
     expect(stranger.locator("#me")).to_contain_text("Zoë")
 
     tab(stranger, "Share")
@@ -121,7 +122,7 @@ def test_link_sign_in_generate_reload_second_device_and_revoked_link(door: Share
         stranger.get_by_role("button", name="Go on on another device").click()
     phone = ready(device(viewport={"width": 390, "height": 844}), answer.value.json()["url"])
     expect(phone.locator("#me")).to_contain_text("Zoë")
-    expect(phone.locator(STATUS)).to_contain_text("of 60")
+    expect(phone.locator(STATUS)).to_contain_text("of 150")
     phone.locator("#stop").click()
     tab(stranger, "Create")
     for page in (phone, stranger):
@@ -203,6 +204,29 @@ def test_who_signs_out_hears_that_the_browser_knows_them_still(door: Shared, dev
     tab(page, "Share")
     leave = page.locator("#share .myself").get_by_role("button", name="Sign out")
     expect(leave).to_have_attribute("title", re.compile("in this browser later is you again"))
+
+
+def test_a_full_disk_signs_people_out_and_the_page_says_so(door: Shared, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = ready(device(), f"http://127.0.0.1:{door.port}/")
+    with door.guest() as one, door.guest() as other:
+        tab(page, "Share")
+        monkeypatch.setattr(door.studio.access._register, "write", refuse)
+        page.get_by_role("button", name=f"Sign out {one.get('/api/me').json()['name']}").click()
+        notice = page.locator("#notice")
+        expect(notice).to_contain_text("It is done, but only until the studio is started again")
+        expect(notice).to_contain_text("The disk is full.")
+        assert one.get("/api/me").status_code == 401 and other.get("/api/me").status_code == 200
+        expect(page.get_by_text("Signed out", exact=True)).to_have_count(0)
+        notice.get_by_role("button", name="Close").click()
+        page.get_by_role("button", name="New links").click()
+        page.get_by_role("button", name="Make new links").click()
+        expect(notice).to_contain_text("The disk is full.")
+        assert other.get("/api/me").status_code == 401
+        monkeypatch.undo()
+
+
+def refuse(*_: object) -> None:
+    raise StorageError("The disk is full.")
 
 
 def test_the_password_is_asked_for_after_the_link(door: Shared, device: Device) -> None:

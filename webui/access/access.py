@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from webui.access.guests import Guests
-from webui.access.register import Register
+from webui.access.register import Register, Statement
 from webui.access.secret import digest, fits, fresh, hashed, same
 from webui.access.shown import Shown
 from webui.access.slowdown import Slowdown
@@ -42,11 +42,12 @@ class Access:
         """Makes its holder the owner; of this run alone, and never on disk."""
         self._links: dict[Role, str] = {role: secret for role, secret in self._register.read("select role, secret from links")}  # noqa: C416
         if set(self._links) != set(LINKS):
-            self._renew()
+            self._register.write(*self._renewed())
         kept = self._register.read("select value from settings where name = 'password'")
         self._password: str | None = kept[0][0] if kept else None
         self._pending: OrderedDict[str, tuple[Role, str | None]] = OrderedDict()
         self._passes: dict[str, tuple[str, float]] = {}
+        """Digest of a link for one use -> whose it is, and until when."""
 
     def close(self) -> None:
         """Close the file."""
@@ -68,30 +69,41 @@ class Access:
 
         Raises:
             NotAllowed: only the owner does that.
+            StorageError: it is done, and the disk does not take it.
         """
         _owners(by)
-        self._renew()
-        self.guests.end({person.id for person in self.guests if not person.owns} | {_program(role).id for role in LINKS})
-
-    def _renew(self) -> None:
         with self._lock:
-            links: dict[Role, str] = {role: fresh() for role in LINKS}
-            self._register.write(*(("insert or replace into links values (?, ?)", row) for row in links.items()))
-            self._links = links
-            self._pending = OrderedDict()
-            self._passes = {}
+            links = self._renewed()
+            self._pending.clear()
+            self._passes.clear()
+            self.guests.end({person.id for person in self.guests if not person.owns} | {_program(role).id for role in LINKS}, *links)
+
+    def _renewed(self) -> list[Statement]:
+        self._links = {role: fresh() for role in LINKS}
+        return [("insert or replace into links values (?, ?)", row) for row in self._links.items()]
 
     def dismiss(self, id: str, by: Person) -> None:
         """End somebody's sessions. A link that they still have lets them in again.
 
         Raises:
             NotAllowed, NotFound
+            StorageError: it is done, and the disk does not take it.
         """
         _owners(by)
         person = self.guests.person(id)
         if person.owns:
             raise NotAllowed("The owner cannot be sent away.")
-        self.guests.end({id})
+        self.leave(person)
+
+    def leave(self, person: Person) -> None:
+        """End somebody's sessions, and the link for one use that they may have.
+
+        Raises:
+            StorageError: it is done, and the disk does not take it.
+        """
+        with self._lock:
+            self._passes = {kept: row for kept, row in self._passes.items() if row[0] != person.id}
+            self.guests.end({person.id})
 
     @property
     def asks_password(self) -> bool:
@@ -118,29 +130,30 @@ class Access:
         """What the secret of a link gives: a session, and whether it still waits for the password; `None` for a wrong secret.
 
         Args:
-            before: the session that the browser held until now; whoever it was stays that person.
+            before: the session that the browser held until now; whoever it was stays that person, and it goes on if it is enough already.
             local: whether the browser is on the owner's listener; elsewhere the owner's key opens nothing.
 
         Raises:
             NotAllowed: it is a link for one use, and the browser is another person's. It can still be used.
         """
-        held = self.guests.holder(before) if before else None
-        once = self._pass(key, local, held)
-        if once is not None:
-            return self.guests.begin(once), False
-        role = self._role(key, local)
-        if role is None:
-            return None
-        if role != "owner" and self.asks_password:
+        held = self.session(before, local=local) if before else None
+        # All at once: new links must not come between looking at the old one and letting in.
+        with self._lock:
+            once = self._pass(key, local, held)
+            if once is not None:
+                return self.guests.begin(once), False
+            role = self._role(key, local)
+            if role is None:
+                return None
             if before and held is not None and _rank(held.role) >= _rank(role):
                 return before, False
+            if role == "owner" or not self.asks_password:
+                return self._admit(role, before), False
             value = fresh()
-            with self._lock:
-                self._pending[digest(value)] = (role, before)
-                while len(self._pending) > PENDING:
-                    self._pending.popitem(last=False)
+            self._pending[digest(value)] = (role, before)
+            while len(self._pending) > PENDING:
+                self._pending.popitem(last=False)
             return value, True
-        return self._admit(role, before), False
 
     def waits(self, value: str) -> bool:
         """Whether this browser has opened a link and is still to give the password."""
@@ -152,8 +165,8 @@ class Access:
         if pending is None or (kept is not None and not fits(password, kept)):
             return None
         with self._lock:
-            self._pending.pop(digest(value), None)
-        return self._admit(*pending)
+            # Gone if there are new links by now, or another try was faster.
+            return self._admit(*pending) if self._pending.pop(digest(value), None) else None
 
     def session(self, value: str, *, local: bool) -> Person | None:
         """Who holds this session. Away from the owner's listener the owner's counts for nothing."""
@@ -201,11 +214,9 @@ class Access:
         known = self.guests.former(before) if before else None
         if known is None or known.owns:
             return self.guests.begin(self.guests.newcomer(role))
-        assert before is not None
         # Who opens the link that lets people look, and may make pictures already, still may.
-        most = max(role, known.role, key=_rank) if self.guests.holder(before) else role
-        self.guests.leave(before)
-        return self.guests.begin(self.guests.allow(known.id, most))
+        most = max(role, known.role, key=_rank) if before and self.guests.holder(before) else role
+        return self.guests.begin(self.guests.allow(known.id, most), before)
 
 
 def _program(role: Role) -> Person:

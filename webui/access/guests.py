@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import threading
 import time
@@ -17,10 +18,17 @@ from webui.people import COLOURS, OWNER, Person, Role, alike, proper_name
 log = logging.getLogger(__name__)
 
 MOST = 2000
-"""Sessions that are kept; the oldest go first, and with their last one people of whom nothing is known any more."""
+"""Sessions that are kept, and with their last one goes a person. The first to go are those of people who have neither said their name nor
+made a picture: whoever opens a link again and again is to push out nobody else. The owner's stay.
+"""
 
 EACH = 20
-"""Sessions of one person."""
+"""Sessions of one person; ended ones go first, then the oldest."""
+
+NAMELESS = re.compile(r"Guest \d+")
+"""What people are called who have not said their name."""
+
+NOT_KEPT = "It is done, but only until the studio is started again; do it once more when this is mended. "
 
 TOLD = 64
 """Answers to one guest that are under way at once, live events among them. A browser has six connections to a studio, for all its tabs."""
@@ -62,7 +70,8 @@ class Guests:
     def newcomer(self, role: Role) -> Person:
         """Somebody of whom nothing is known yet."""
         with self._lock:
-            number = next(n for n in range(1, len(self._people) + 2) if self._free(f"Guest {n}"))
+            taken = self._taken()
+            number = next(n for n in range(1, len(self._people) + 2) if alike(f"Guest {n}") not in taken)
             colour = list(COLOURS)[(number - 1) % len(COLOURS)]
             person = Person(id=f"guest-{secrets.token_hex(8)}", name=f"Guest {number}", colour=colour, role=role)
             self._people[person.id] = person
@@ -79,7 +88,7 @@ class Guests:
         if colour not in COLOURS:
             raise InvalidRequest(f"The colours are {', '.join(COLOURS)}.", "colour")
         with self._lock:
-            if not self._free(name, by):
+            if alike(name) in self._taken(by):
                 raise InvalidRequest(f"Somebody here is called {name} already. Choose another name.", "name")
             person = self.person(by.id).model_copy(update={"name": name, "colour": colour})
             self._keep(person)
@@ -89,13 +98,14 @@ class Guests:
         """Somebody may do more, or less, than before."""
         with self._lock:
             person = self.person(id).model_copy(update={"role": role})
-            self._keep(person)
+            self._people[id] = person
+            self._try_to_keep(_row(person))
         return person
 
-    def _free(self, name: str, whose: Person | None = None) -> bool:
-        taken = {alike(person.name) for person in self._people.values() if whose is None or person.id != whose.id}
-        owners = alike(OWNER.name) if whose is None or not whose.owns else ""
-        return alike(name) not in taken | {owners}
+    def _taken(self, but: Person | None = None) -> set[str]:
+        """What everybody is called, `but` one; and "Owner", whatever the owner is called."""
+        names = {alike(person.name) for person in self._people.values() if but is None or person.id != but.id}
+        return names | ({alike(OWNER.name)} if but is None or not but.owns else set())
 
     def _keep(self, person: Person) -> None:
         self._register.write(_row(person))
@@ -110,13 +120,12 @@ class Guests:
 
     # --- sessions ---
 
-    def begin(self, person: Person) -> str:
-        """A session for this person: the value that the browser is to hold."""
+    def begin(self, person: Person, instead: str | None = None) -> str:
+        """A session for this person: the value that the browser is to hold, `instead` of the one that it held."""
         value = fresh()
         kept = digest(value)
         with self._lock:
-            old = [one for one, (id, _) in self._sessions.items() if id == person.id][: -EACH + 1]
-            old += [one for one in self._sessions if one not in old][: max(0, len(self._sessions) - len(old) + 1 - MOST)]
+            old = self._displaced(person, digest(instead) if instead else "")
             for one in old:
                 del self._sessions[one]
             self._sessions[kept] = (person.id, False)
@@ -131,6 +140,20 @@ class Guests:
             )
         return value
 
+    def _displaced(self, person: Person, instead: str) -> list[str]:
+        """Which sessions go when this person gets one more."""
+        # Ended ones first; among those that are alike, the oldest, since sorting keeps their order.
+        live = sorted(self._sessions, key=lambda one: not self._sessions[one][1])
+        old = [one for one in live if one == instead]
+        old += [one for one in live if self._sessions[one][0] == person.id and one != instead][: -EACH + 1]
+        more = len(self._sessions) - len(old) + 1 - MOST
+        if more > 0:
+            made = {id for (id,) in self._register.read("select id from people where exists (select * from shown where owner = people.id)")}
+            known = made | {id for id, somebody in self._people.items() if not NAMELESS.fullmatch(somebody.name)}
+            others = [one for one in live if self._sessions[one][0] not in (OWNER.id, person.id) and one != instead]
+            old += sorted(others, key=lambda one: self._sessions[one][0] in known)[:more]
+        return old
+
     def holder(self, value: str) -> Person | None:
         """Who holds this session; nobody if it was ended."""
         person, ended = self._sessions.get(digest(value), ("", True))
@@ -140,22 +163,21 @@ class Guests:
         """Who holds this session, or held it once."""
         return self._people.get(self._sessions.get(digest(value), ("", True))[0])
 
-    def end(self, ids: set[str]) -> None:
-        """End all sessions of these people, and whatever is being told to them."""
+    def end(self, ids: set[str], *also: Statement) -> None:
+        """End all sessions of these people, and whatever is being told to them. `also` is kept together with that.
+
+        Raises:
+            StorageError: it is done, and the disk does not take it.
+        """
         with self._lock:
-            self._register.write(*(("update sessions set ended = 1 where person = ?", (id,)) for id in ids))
             self._sessions = {kept: (id, ended or id in ids) for kept, (id, ended) in self._sessions.items()}
             cut = [stop for id, stop in self._open.values() if id in ids]
-        for stop in cut:
-            stop()
-
-    def leave(self, value: str) -> None:
-        """End one session."""
-        with self._lock:
-            kept = digest(value)
-            self._register.write(("update sessions set ended = 1 where digest = ?", (kept,)))
-            if kept in self._sessions:
-                self._sessions[kept] = (self._sessions[kept][0], True)
+            for stop in cut:
+                stop()
+            try:
+                self._register.write(*also, *(("update sessions set ended = 1 where person = ?", (id,)) for id in ids))
+            except StorageError as error:
+                raise StorageError(NOT_KEPT + error.message) from None
 
     @contextmanager
     def told(self, person: Person, stop: Callable[[], object]) -> Iterator[None]:

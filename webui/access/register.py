@@ -19,6 +19,7 @@ create table if not exists sessions (digest text primary key, person text not nu
 create table if not exists links (role text primary key, secret text not null);
 create table if not exists settings (name text primary key, value text not null);
 create table if not exists shown (job text primary key, owner text not null, shown integer not null, picture text unique);
+create index if not exists owners on shown (owner);
 """
 # Sessions as digests and the password as its scrypt hash; the two links as they are, since the owner is shown them again.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from typing import Any, TypeVar
 
 import segno
@@ -12,7 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from webui.access.access import LINKS
-from webui.errors import InvalidRequest, NotAllowed, UserError
+from webui.errors import InvalidRequest, NotAllowed, StorageError, UserError
 from webui.panels.recipe import fragment
 from webui.people import COLOURS, RIGHTS, Person
 from webui.server.asking import By, Owner
@@ -20,6 +21,8 @@ from webui.server.docs import body_of
 from webui.server.lan import Lan
 from webui.server.objects import an_object
 from webui.studio import Studio
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -78,8 +81,15 @@ def sharing(studio: Studio, lan: Lan) -> APIRouter:
     @routes.delete("/me")
     def leave(by: By, after: BackgroundTasks) -> dict[str, str]:
         """Sign out, on all your devices."""
+
+        def end() -> None:
+            try:
+                access.leave(by)
+            except StorageError as error:
+                log.warning("%s has signed out: %s", by.name, error.message)
+
         # Afterwards: it ends this very answer too.
-        after.add_task(access.guests.end, {by.id})
+        after.add_task(end)
         return {"status": "signed out"}
 
     @routes.get("/people")

@@ -22,6 +22,13 @@ stepwise.share = (() => {
     at("#masthead").after(notice);
   }
 
+  // Whether something was done as it should be; if not, the page says what is the matter.
+  async function attempt(path, method) {
+    const { value, sentence } = await ask(path, method);
+    if (!value) told({ told: sentence });
+    return Boolean(value);
+  }
+
   function recipe(names, values, fields) {
     const shown = names.map((name, number) => [name, values[number]]).filter(([name, value]) => fields.includes(name) && value !== null && value !== "" && value.length !== 0)
       .map(([name, value]) => [name, Array.isArray(value) ? JSON.stringify(value) : value]);
@@ -174,7 +181,7 @@ stepwise.share = (() => {
       return make("div", { className: "card" }, make("h3", { textContent: title }), code, make("div", { className: "copying" }, box, copier(() => url)));
     });
     const sure = make("div", { className: "sure", hidden: true }, words("All guests are signed out at once. They come in again, with their pictures, through the new link."));
-    sure.append(make("button", { type: "button", className: "main", textContent: "Make new links", onclick: async () => { await ask("/api/share/links", "POST"); draw(); } }));
+    sure.append(make("button", { type: "button", className: "main", textContent: "Make new links", onclick: () => attempt("/api/share/links", "POST").then(draw) }));
     const renew = make("button", { type: "button", className: "plain", textContent: "New links", onclick: () => { sure.hidden = !sure.hidden; } });
     return part("links", "Links for guests", make("div", { className: "cards" }, ...cards), make("p", {}, renew), sure);
   }
@@ -209,7 +216,7 @@ stepwise.share = (() => {
         place.replaceChildren(words("Opens once, within ten minutes: that device is you too.", "note"), code, copier(() => value.url));
       };
       const stays = "Whoever opens the studio's link in this browser later is you again. In a private window nothing is kept.";
-      const leave = make("button", { type: "button", className: "plain", textContent: "Sign out", title: stays, onclick: () => ask("/api/me", "DELETE").then(() => location.reload()) });
+      const leave = make("button", { type: "button", className: "plain", textContent: "Sign out", title: stays, onclick: async () => { if (await attempt("/api/me", "DELETE")) location.reload(); } });
       more.push(make("p", { className: "acts" }, device, leave), place);
     }
     return part("myself", "You", words(`You ${me.may}.`), naming(() => draw()), ...more);
@@ -218,7 +225,7 @@ stepwise.share = (() => {
   function present(people) {
     const rows = people.map((person) => {
       const dismiss = state && person.role !== "owner" ? make("button", { type: "button", className: "plain", textContent: "Sign out", title: "A link that they still have lets them in again", aria: { label: `Sign out ${person.name}` } }) : null;
-      if (dismiss) dismiss.onclick = async () => { await ask(`/api/people/${person.id}`, "DELETE"); dismiss.textContent = "Signed out"; };
+      if (dismiss) dismiss.onclick = async () => { if (await attempt(`/api/people/${person.id}`, "DELETE")) dismiss.textContent = "Signed out"; };
       return make("li", {}, dot(person.shade), make("b", { textContent: person.name }), make("span", { textContent: person.id === me.id ? "you" : person.may }), dismiss);
     });
     return part("people-here", "People", make("ul", { className: "people" }, ...rows));
