@@ -11,7 +11,7 @@ import pytest
 from webui.access import access as access_module
 from webui.access import guests, secret
 from webui.access.access import PASS_SECONDS, PENDING, Access
-from webui.access.register import Register
+from webui.access.register import Register, Statement
 from webui.access.shown import Record, Shown
 from webui.access.slowdown import FORGOTTEN, FREE, LONGEST, REMEMBERED, Slowdown
 from webui.errors import InvalidRequest, NotAllowed, NotFound, StorageError
@@ -193,6 +193,23 @@ def test_a_full_disk_keeps_nobody_in(how: str, monkeypatch: pytest.MonkeyPatch) 
     assert access.guests.holder(session) is None and access.guests.former(session) == person and cut == [True]
     assert (access.links(OWNER) == links) == (how != "renew")
     assert access.guests.holder(opened(access, "viewer", session)) == person.model_copy(update={"role": "viewer"}), "and nobody out"
+
+
+def test_a_password_that_cannot_be_changed_is_still_the_old_one_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    access = Access(tmp_path / "people.sqlite")
+    access.set_password("correct horse", OWNER)
+    write = access._register.write
+
+    def nearly_full(*rows: Statement) -> None:
+        write(*rows, *([("insert into nothing values (1)", ())] if any("insert" in query for query, _ in rows) else []))
+
+    monkeypatch.setattr(access._register, "write", nearly_full)
+    with pytest.raises(StorageError):
+        access.set_password("another horse", OWNER)
+    access.close()
+    again = Access(tmp_path / "people.sqlite")
+    assert again.asks_password
+    again.close()
 
 
 def test_a_link_for_one_use_opens_once_and_not_for_ever() -> None:

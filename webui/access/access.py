@@ -119,9 +119,9 @@ class Access:
         """
         _owners(by)
         kept = None if password is None else hashed(password)
-        self._register.write(("delete from settings where name = 'password'", ()))
-        if kept is not None:
-            self._register.write(("insert into settings values ('password', ?)", (kept,)))
+        # Both or none: a studio that asked for a password must not come back without one.
+        new: list[Statement] = [] if kept is None else [("insert into settings values ('password', ?)", (kept,))]
+        self._register.write(("delete from settings where name = 'password'", ()), *new)
         self._password = kept
 
     # --- coming in ---
