@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from webui.jobs.journal import Journal
 from webui.request import Resolved
 from webui.store import metadata
 from webui.store.store import Store
+from webui.workers.worker import Report
 
 __all__ = ["small_drive"]  # a fixture
 
@@ -236,6 +237,24 @@ def test_a_failed_picture_is_a_sentence_and_status_1(here: Path, capsys: pytest.
     assert run("fail", "--steps", "1", "--json") == 1
     told = capsys.readouterr()
     assert told.out == "" and told.err.strip() == "The fake engine was asked to fail."
+
+
+class NoCard(FakeWorker):
+    """Has no such device."""
+
+    def start(self, tell: Callable[[Report], None]) -> None:
+        super().start(tell)
+        self.go_down("There is no cuda here. Use --device cpu or auto.", final=True)
+
+
+def test_a_device_that_is_not_there_is_one_sentence_and_status_2(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "LocalWorker", lambda *_, **__: NoCard(ready=False))
+    for command in (run, compare):
+        assert command("a boat", "--device", "cuda", "-o", "boat.png", "--json") == 2
+        assert capsys.readouterr() == ("", "There is no cuda here. Use --device cpu or auto.\n")
+    assert not list(here.glob("boat*")) and not list(here.glob(".stepwise-*"))
 
 
 @pytest.mark.parametrize("output", [(), ("-o", "boat.png")], ids=["outputs", "-o"])
