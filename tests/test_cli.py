@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -278,11 +279,14 @@ def test_a_picture_that_fails_takes_no_other_with_it(
     assert not list(here.glob(".stepwise-*"))
 
 
-def test_ctrl_c_leaves_what_is_finished(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_what_is_finished(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+) -> None:
     def interrupted(jobs: Sequence[Job]) -> None:
         for job in jobs[:3]:
             job.wait(30)
-        raise KeyboardInterrupt
+        signal.raise_signal(how)
 
     monkeypatch.setattr("webui.cli.generate.show_progress", interrupted)
     monkeypatch.setattr(running, "LocalWorker", lambda *_, **__: ThreeOnly(pace=0.001))

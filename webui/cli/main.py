@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +27,7 @@ app.add_typer(models, name="models")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command `webui`. Ends the process: 0 done, 1 a picture failed, 2 wrong input, 130 interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl+C: what is finished is handed over, what is open is put away
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         status = app(args=arguments, prog_name="webui", standalone_mode=False)
