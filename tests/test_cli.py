@@ -55,11 +55,15 @@ def test_help_needs_neither_torch_nor_gradio() -> None:
     ("arguments", "sentence"),
     [
         (["--steps", "0"], "Steps must be a whole number from 1 to 150."),
-        (["--steps", "abc"], "'--steps'"),
+        (["--steps", "abc"], "Steps must be a whole number from 1 to 150."),
+        (["--steps", "1.5"], "Steps must be a whole number from 1 to 150."),
+        (["--guidance", "strong"], "Guidance must be a number from 1 to 30."),
         (["--guidance", "nan"], "Guidance must be a number from 1 to 30."),
         (["--seed", "99999999999999999999"], "Seed must be"),
         (["--width", "513"], "try 512"),
-        (["--count", "0"], "--count must be from 1 to 64."),
+        (["--count", "0"], "--count must be a whole number from 1 to 64."),
+        (["--count", "four"], "--count must be a whole number from 1 to 64."),
+        (["--models", "nofolder"], "There is no folder nofolder. Make it, or name another one with --models."),
         (["--seed", "4294967295", "--count", "2"], "lower seed"),
         (["--sampler", "Elephant"], "Euler a"),
         (["--sampler", "Euler a", "--schedule", "Karras"], "Euler a"),
@@ -76,9 +80,13 @@ def test_help_needs_neither_torch_nor_gradio() -> None:
         (["-o", "."], ". is a folder. -o must name a .png file."),
         (["-o", "/"], "/ is a folder."),
         (["-o", ""], "is a folder."),
-        (["-o", f"{'long' * 99}.png"], "name too long. Choose another folder with -o."),
-        (["-o", "folder.png", "--count", "2"], "folder-2.png is a folder. Choose another name with -o."),
-        (["--nonsense"], "--nonsense"),
+        (["-o", f"{'long' * 99}.png"], "The name after -o is too long. Choose a shorter one."),
+        (["-o", f"{'x' * 251}.png", "--count", "2"], "The name after -o is too long. Choose a shorter one."),
+        (["-o", ".png"], "-o must name a .png file, such as picture.png."),
+        (["-o", "folder.png", "--count", "2"], "folder-2.png is a folder. -o must name a .png file."),
+        (["--nonsense"], "No such option: --nonsense"),
+        (["--nonsense"], ". See webui generate --help."),
+        (["more", "words"], "(more words). A prompt of several words goes between quotes. See webui generate --help."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -301,6 +309,29 @@ def test_a_signal_leaves_what_is_finished(
     assert told["errors"] == [{"seed": 10, "error": "Not finished."}]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--port", "99999"], "--port cannot be 99999. Port of the page. A whole number from 1 to 65535.\n"),
+        (["--port", "abc"], "--port cannot be 'abc'. Port of the page. A whole number from 1 to 65535.\n"),
+        (["--waiting-per-guest", "0"], "may wait at once. A whole number from 1 to 1000.\n"),
+        (["--password", "short"], "A password has 8 to 200 characters.\n"),
+        (["--models", "nofolder"], "There is no folder nofolder."),
+        (["--nonsense"], "See webui --help."),
+        (["modelz"], "No such command 'modelz'. Did you mean 'models'? See webui --help.\n"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_page_with_wrong_flags_is_one_sentence_and_nothing_written(
+    arguments: list[str], sentence: str, here: Path, capsys: pytest.CaptureFixture[str], free_port: int
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--no-browser", *([] if "--port" in arguments else ["--port", str(free_port)]), *arguments])
+    said = capsys.readouterr()
+    assert ended.value.code == 2 and said.out == "" and sentence in said.err and said.err.count("\n") == 1
+    assert [path.name for path in here.iterdir()] == ["models"]
+
+
 def page(tmp_path: Path, outputs: Path, port: int) -> subprocess.CompletedProcess[str]:
     """Try to start the studio's page."""
     write_model(tmp_path / "models" / "fake")
@@ -397,7 +428,8 @@ def test_a_flag_before_its_command_is_refused(
 @pytest.mark.parametrize(
     ("variable", "arguments", "sentence"),
     [
-        ("STEPWISE_THREADS", ["models"], "STEPWISE_THREADS cannot be '0'. CPU threads of the engine"),
+        ("STEPWISE_THREADS", ["models"], "STEPWISE_THREADS cannot be '0'. CPU threads of the engine; by default the physical cores, four at most."),
+        ("STEPWISE_MODELS", ["models"], "There is no folder 0."),
         ("STEPWISE_THREADS", ["--no-browser"], "STEPWISE_THREADS cannot be '0'."),
         ("STEPWISE_DEVICE", ["generate", "a"], "STEPWISE_DEVICE cannot be '0'."),
         ("STEPWISE_DEVICE", ["generate", "a", "--device", "oven"], "--device cannot be 'oven'."),

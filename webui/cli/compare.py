@@ -33,7 +33,7 @@ from webui.engine.shelf import Shelf
 from webui.errors import InvalidRequest, StorageError
 from webui.events import Finished
 from webui.people import OWNER
-from webui.request import Request, title
+from webui.request import Request, help_text, title
 from webui.store import disk
 from webui.studio import Studio, model_folders, usual_of, words_of
 
@@ -56,7 +56,10 @@ def compare(
     guidance: Annotated[str | None, several("guidance", "--guidance")] = None,
     seed: Annotated[str | None, several("seed", "--seed")] = None,
     model: Annotated[str | None, several("model", "--model")] = None,
-    negative: Annotated[list[str] | None, field("negative", "--negative")] = None,
+    negative: Annotated[
+        list[str] | None,
+        typer.Option("--negative", help=f"{help_text('negative')} Given several times, they are compared.", show_default=False),
+    ] = None,
     width: Annotated[int | None, field("width", "--width")] = None,
     height: Annotated[int | None, field("height", "--height")] = None,
     vae: Annotated[str | None, field("vae", "--vae")] = None,
