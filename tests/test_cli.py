@@ -332,6 +332,16 @@ def test_a_page_with_wrong_flags_is_one_sentence_and_nothing_written(
     assert [path.name for path in here.iterdir()] == ["models"]
 
 
+def test_a_short_password_that_is_typed_is_refused_before_anything_is_started(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webui.cli.shared.typer.prompt", lambda *_, **__: "short")
+    with pytest.raises(SystemExit) as ended:
+        main(["--no-browser", "--ask-password"])
+    assert ended.value.code == 2 and capsys.readouterr() == ("", "A password has 8 to 200 characters.\n")
+    assert [path.name for path in here.iterdir()] == ["models"]
+
+
 def page(tmp_path: Path, outputs: Path, port: int) -> subprocess.CompletedProcess[str]:
     """Try to start the studio's page."""
     write_model(tmp_path / "models" / "fake")

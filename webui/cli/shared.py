@@ -23,7 +23,7 @@ def network(settings: Settings) -> Lan:
         UserError: these settings do not go together, the studio cannot be shared with them, or the password is too short or too long.
     """
     if settings.password is not None:
-        hashed(settings.password.get_secret_value())  # nothing but its length can be wrong
+        _check(settings.password.get_secret_value())
     if settings.tls_key is not None and settings.tls_cert is None:
         raise InvalidRequest("--tls-key needs --tls-cert, the certificate that it belongs to.")
     if settings.tls_self_signed and settings.tls_cert is not None:
@@ -33,6 +33,20 @@ def network(settings: Settings) -> Lan:
     if settings.lan:
         lan.check()
     return lan
+
+
+def asked() -> str:
+    """A password for guests, typed in the terminal, unseen.
+
+    Raises:
+        InvalidRequest: it is too short or too long.
+    """
+    return _check(typer.prompt("Password for guests", hide_input=True, confirmation_prompt=True))
+
+
+def _check(password: str) -> str:
+    hashed(password)  # it says what is wrong
+    return password
 
 
 def protect(studio: Studio, settings: Settings, asked: str | None) -> None:
