@@ -24,6 +24,7 @@ from webui.jobs import keeper
 from webui.jobs.job import Job
 from webui.jobs.journal import Journal
 from webui.request import Resolved
+from webui.settings import Settings
 from webui.store import metadata
 from webui.store.store import Store
 from webui.workers.worker import Report
@@ -438,7 +439,11 @@ def test_a_flag_before_its_command_is_refused(
 @pytest.mark.parametrize(
     ("variable", "arguments", "sentence"),
     [
-        ("STEPWISE_THREADS", ["models"], "STEPWISE_THREADS cannot be '0'. CPU threads of the engine; by default the physical cores, four at most."),
+        (
+            "STEPWISE_THREADS",
+            ["models"],
+            f"STEPWISE_THREADS cannot be '0'. {Settings.model_fields['threads'].description} A whole number, at least 1.\n",
+        ),
         ("STEPWISE_MODELS", ["models"], "There is no folder 0."),
         ("STEPWISE_THREADS", ["--no-browser"], "STEPWISE_THREADS cannot be '0'."),
         ("STEPWISE_DEVICE", ["generate", "a"], "STEPWISE_DEVICE cannot be '0'."),

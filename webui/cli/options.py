@@ -18,7 +18,6 @@ from webui.request import help_text
 from webui.settings import Settings, Wishes
 from webui.store import disk
 
-
 NUMBERS = {"steps": int, "guidance": float, "seed": int, "width": int, "height": int, "port": int, "waiting_per_guest": int}
 """Fields and settings whose flags take a number."""
 
@@ -90,7 +89,7 @@ def _span(name: str) -> str:
     low, high = (next((getattr(rule, end) for rule in rules if hasattr(rule, end)), None) for end in ("ge", "le"))
     if low is None:
         return ""
-    return f" A whole number from {low} to {high}." if high is not None else f" A whole number from {low}."
+    return f" A whole number from {low} to {high}." if high is not None else f" A whole number, at least {low}."
 
 
 def check_place(context: typer.Context, *carried: str) -> None:

@@ -11,7 +11,6 @@ import queue
 import signal
 import sys
 import threading
-import traceback
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -60,7 +59,7 @@ def main() -> None:
     try:
         _run(setup, commands, pipe)
     except Exception:
-        traceback.print_exc()
+        logging.getLogger(__name__).exception("the engine cannot go on")
     os._exit(1)  # an orderly end would wait for what the reader holds, and abort
 
 
