@@ -63,6 +63,9 @@ def drawn(text: str, seeds: int = 200) -> set[str]:
         ("{1::{a|b}|0::c}", {"a", "b"}),
         ("(a {red:1.2|[blue]}:1.3)", {"(a red:1.2:1.3)", "(a [blue]:1.3)"}),
         ("{<lora:one:0.5>|<lora:two:1>} cat", {"<lora:one:0.5> cat", "<lora:two:1> cat"}),
+        ("<lora:{one|two}:{0.5|1}>", {f"<lora:{name}:{weight}>" for name in ("one", "two") for weight in ("0.5", "1")}),
+        ("<lora:__colour__:1> cat", {f"<lora:{colour}:1> cat" for colour in ("red", "blue", "green")}),
+        ("<lora:add__colour__xl:{1|2}>", {"<lora:add__colour__xl:1>", "<lora:add__colour__xl:2>"}),
     ],
 )
 def test_what_may_be_drawn_is_all_drawn_and_nothing_else(text: str, all_of_it: set[str]) -> None:
@@ -75,6 +78,7 @@ def test_what_may_be_drawn_is_all_drawn_and_nothing_else(text: str, all_of_it: s
     [
         "", "a boat", "{a}", "{}", '{"subject": {"colour": "red"}}', "{a|b", "a|b}", "a|b", "}{", "__", "____", "__init", "a_b_c", "$$",
         "2$$", "50% off, ratio 16:9", "(a:1.2) b++ [c]", "\\(x\\) \\", "<lora:x:1>",
+        "cat <lora:add__more__xl:0.8>", "<LORA:sub/__more__xl> a", "<lora:", "a < b",
     ],
 )  # fmt: skip
 def test_what_is_no_choice_is_left_as_it_is(text: str) -> None:
@@ -159,6 +163,8 @@ HOSTILE = [
     "\n#",
     "{{a|b}",
     "__colour__",
+    "<lora:",
+    "<lora:__a",
 ]
 
 
