@@ -103,6 +103,28 @@ def test_the_seed_decides_and_nothing_else() -> None:
     assert draw("{a|b|c|d} __colour__ {2$$e|f|g} __boat/kind__", 12345, "prompt", decks) == "a green e, g blue sloop"
 
 
+    assert draw("{5$$c|3::d|e|0::f|2.5::g|h}", 12345, "prompt", decks) == "d, h, c, g, e"
+
+
+def test_many_of_many_lines_are_drawn_quickly() -> None:
+    lines = [f"artist {k}" for k in range(10_000)]
+    start = time.process_time()
+    made = draw("{990$$__artist__}", 1, "prompt", lambda name: Deck(tuple(lines), tuple(float(k + 1) for k in range(len(lines)))))
+    assert time.process_time() - start < 0.5
+    assert len({*made.split(", ")}) == 990 and {*made.split(", ")} <= {*lines}
+
+
+def test_what_weighs_nothing_comes_last_and_evenly() -> None:
+    seen = [draw("{9$$a|0::b|0.1::c|0::d|999999999::e|0.5::f}", seed, "prompt", decks).split(", ") for seed in range(300)]
+    assert all(sorted(one) == list("abcdef") and one[0] == "e" for one in seen)
+    assert {"".join(one[-2:]) for one in seen} == {"bd", "db"}
+
+
+def test_how_many_of_a_range_is_even_as_far_as_there_are_options() -> None:
+    counts = Counter(draw("{1-9$$a|b|c}", seed, "prompt", decks).count(",") for seed in range(900))
+    assert all(240 < counts[commas] < 360 for commas in range(3))
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
