@@ -131,14 +131,13 @@ class _Hand:
         return low + int(self._chance() * (high - low + 1)) if low < high else low
 
     def _pick(self, cards: Deck, count: int) -> list[str]:
-        """Different ones: what is taken stays in the deck and is stepped over, as another deck for each pick is slow where there are many."""
+        """Different ones. What is taken stays in the deck and is stepped over: a new deck for each pick is slow where there are many."""
         self._left -= count
         if self._left < 0:
             raise InvalidRequest(f"More than {DRAWS} draws for one prompt are too many. Use fewer wildcards.")
         picked: list[str] = []
         taken: set[int] = set()
-        gone: list[tuple[float, float]] = []
-        """Where what is taken begins among the sums, and what it weighs; from the top of the deck."""
+        gone: list[tuple[float, float]] = []  # where it begins among the sums, and what it weighs, from the top of the deck
         left = cards.sums[-1] if cards.sums else 0.0
         for _ in range(count):
             chance = self._chance()
