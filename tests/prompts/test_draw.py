@@ -101,7 +101,6 @@ def test_the_seed_decides_and_nothing_else() -> None:
     assert draw(text, 7, "prompt", decks) != draw(text, 8, "prompt", decks) != draw(text, 7, "negative", decks)
     # Written down: another version of this program, or of Python, must draw the same.
     assert draw("{a|b|c|d} __colour__ {2$$e|f|g} __boat/kind__", 12345, "prompt", decks) == "a green e, g blue sloop"
-
     assert draw("{5$$c|3::d|e|0::f|2.5::g|h}", 12345, "prompt", decks) == "d, h, c, g, e"
 
 
