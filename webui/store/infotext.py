@@ -154,7 +154,6 @@ SETTINGS = ("Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "M
 WRITTEN = (*SETTINGS, "RNG", "Version", *TYPED.values())
 """Keys that `write` has values for of its own."""
 
-
 KNOWN = {key.lower(): key for key in SETTINGS}
 
 
