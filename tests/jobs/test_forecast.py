@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from datetime import datetime
+from unittest.mock import Mock
 
 import pytest
 
@@ -145,8 +146,8 @@ def test_a_thousand_waiting_are_foreseen_quickly(rates: Rates) -> None:
 
 
 def test_a_kind_is_looked_up_once_however_many_of_it_wait(rates: Rates, monkeypatch: pytest.MonkeyPatch) -> None:
-    line, asked, median = Line(), [], statistics.median
-    monkeypatch.setattr("webui.jobs.rates.statistics.median", lambda samples: asked.append(samples) or median(samples))
+    line, median = Line(), Mock(side_effect=statistics.median)
+    monkeypatch.setattr("webui.jobs.rates.statistics.median", median)
     for k in range(300):
         line.add(job("ann", str(k)))
-    assert len(forecast(line, {}, ROOM, rates, 0)) == 300 and 0 < len(asked) <= 3
+    assert len(forecast(line, {}, ROOM, rates, 0)) == 300 and 0 < median.call_count <= 3
