@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webui.comparison import CELLS, FIELDS, Axis, Comparison, Field, Value
+from webui.comparison import CELLS, FIELDS, Axis, Comparison, Field, Value, _spelled
 from webui.errors import InvalidRequest
 from webui.request import SEED_LIMIT, Request
 
@@ -63,7 +63,7 @@ STEPS_BOUNDS = "Steps must be a whole number from 1 to 150."
         ("steps", "9" * 5000, f"Steps: '{'9' * 40}' is no whole number"),
         ("steps", "", "Steps: write at least one value to compare."),
         ("steps", " , ,", "Steps: write at least one value to compare."),
-        ("steps", ",".join(map(str, range(1, 501))), f"500 values are too many: a comparison has at most {CELLS} cells."),
+        ("steps", ",".join(map(str, range(1, 501))), f"More than 64 values are too many: a comparison has at most {CELLS} cells."),
         ("steps", "1-150", "Steps: the range 1-150 has 150 values; a comparison has at most 64 cells. Take larger steps."),
         ("steps", "4,8,4", "Steps: '4' is there twice. Take one of them out."),
         ("steps", "4-12/4,8", "Steps: '8' is there twice."),
@@ -85,6 +85,14 @@ def test_bad_input_is_a_sentence(field: Field, text: str, sentence: str) -> None
     with pytest.raises(InvalidRequest) as refused:
         Axis.read(field, text)
     assert sentence in refused.value.message and refused.value.message.endswith(".") and refused.value.field == field
+
+
+def test_a_short_text_of_very_many_values_is_refused_before_they_are_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr("webui.comparison._spelled", lambda field, piece: read.append(piece) or _spelled(field, piece))
+    with pytest.raises(InvalidRequest, match="More than 64 values"):
+        Axis.read("steps", "1-64," * 10_000)
+    assert len(read) == 2
 
 
 @given(field=st.sampled_from(FIELDS), text=st.text(max_size=60) | st.from_regex(r"[0-9,/. -]{0,30}"))

@@ -191,12 +191,14 @@ class Comparisons:
         """This person's comparisons, newest first, and whether each is finished."""
         return self._journal.comparisons(by.id)
 
-    def estimate(self, comparison: Comparison) -> Estimate:
+    def estimate(self, comparison: Comparison, by: Person) -> Estimate:
         """What it would cost; nothing is run.
 
         Raises:
-            InvalidRequest, ModelError: as in `begin`.
+            NotAllowed, InvalidRequest, ModelError: as in `begin`.
         """
+        if not by.makes:
+            raise NotAllowed(ONLY_LOOKS)
         jobs = cells_of(comparison, self._home.stock.models(), self._home.words, self._home.usual)
         requests = [job.request for job in jobs if not job.done]
         steps = sum(request.steps for request in requests)
