@@ -181,8 +181,15 @@ def test_a_seed_is_drawn_anew_for_each_comparison_but_one_that_is_given_stays() 
 def test_one_axis_has_one_row_without_a_head() -> None:
     assert Comparison(request=Request(), axes=(STEPS,)).rows == [""]
     assert Axis(field="negative", values=("", "ugly")).heads == ["no negative prompt", "ugly"]
+    assert Axis(field="prompt", values=("", "a cat")).heads == ["no prompt", "a cat"]
     assert Axis(field="steps", values=(1, 2)).heads == ["1 step", "2 steps"]
     assert Axis(field="guidance", values=(7.0, 7.5)).heads == ["Guidance 7", "Guidance 7.5"]
+
+
+def test_the_title_has_the_first_prompt_whichever_axis_it_is_on() -> None:
+    prompts = Axis(field="prompt", values=("a boat", "a cat"))
+    assert Comparison(request=Request(), axes=(STEPS, prompts)).title == "a boat: steps and prompt"
+    assert Comparison(request=Request(prompt="a dog"), axes=(STEPS,)).title == "a dog: steps"
 
 
 def test_columns_are_added_at_the_end_and_judged_like_the_first() -> None:

@@ -93,7 +93,7 @@ class Axis(BaseModel):
             return f"{value} step" if value == 1 else f"{value} steps"
         if self.field in NUMBERS:
             return f"{title(self.field)} {value:.10g}"
-        return str(value) or "no negative prompt"
+        return str(value) or f"no {title(self.field).lower()}"
 
     @property
     def heads(self) -> list[str]:
@@ -196,7 +196,7 @@ class Comparison(BaseModel):
     def title(self) -> str:
         """What it is, in a line: the prompt, and what varies."""
         varied = " and ".join(title(axis.field).lower() for axis in self.axes)
-        prompt = str(self.axes[0].values[0]) if self.axes[0].field == "prompt" else self.request.prompt
+        prompt = next((str(axis.values[0]) for axis in self.axes if axis.field == "prompt"), self.request.prompt)
         return f"{' '.join(prompt.split())[:80] or 'no prompt'}: {varied}"
 
 

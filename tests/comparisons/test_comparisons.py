@@ -148,6 +148,25 @@ def test_an_added_column_starts_from_what_the_first_ones_did(settings: Settings)
     again.close()
 
 
+def test_columns_are_added_though_a_model_has_left_and_its_own_cells_say_so(settings: Settings) -> None:
+    for name in ("left", "third"):
+        write_model(settings.models / name)
+    studio = Studio(settings, FakeWorker(pace=0))
+    studio.start()
+    across = studio.comparisons.begin(comparison(("model", ("fake", "left"))), OWNER)
+    down = studio.comparisons.begin(comparison(("steps", (2, 4)), ("model", ("fake", "left"))), OWNER)
+    finished(across)
+    finished(down)
+    shutil.rmtree(settings.models / "left")
+    studio.stock.refresh()
+    assert len(finished(studio.comparisons.extend(across.entry.id, ["third"], OWNER))) == 3
+    with pytest.raises(ModelError, match="no model called 'gone'"):
+        studio.comparisons.extend(across.entry.id, ["gone"], OWNER)
+    _, _, added, _, _, refused = studio.comparisons.extend(down.entry.id, [6], OWNER).jobs
+    assert isinstance(added.wait(60), Finished) and isinstance(refused.last, Failed) and "no model called 'left'" in refused.last.message
+    studio.close()
+
+
 def test_again_is_a_new_comparison_of_the_same_settings(studio: Studio) -> None:
     first = studio.comparisons.begin(STEPS, OWNER)
     second = studio.comparisons.again(first.entry.id, OWNER)

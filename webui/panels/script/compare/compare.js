@@ -139,9 +139,11 @@ stepwise.compare = (() => {
   }
 
   async function extend(text) {
-    const numeric = ["steps", "guidance", "seed"].includes(state.shown.axes[0].field);
-    const lines = ["prompt", "negative"].includes(state.shown.axes[0].field);
-    const pieces = lines ? [text] : text.split(",").map((piece) => piece.trim()).filter(Boolean);
+    const { field } = state.shown.axes[0];
+    const numeric = ["steps", "guidance", "seed"].includes(field);
+    // One at a time: these may hold commas.
+    const whole = ["prompt", "negative", "model"].includes(field);
+    const pieces = whole ? [text.trim()] : text.split(",").map((piece) => piece.trim()).filter(Boolean);
     const values = numeric ? pieces.map((piece) => (Number.isNaN(Number(piece)) ? piece : Number(piece))) : pieces;
     if (await doing("/columns", { values })) at("#compare-add input").value = "";
   }
