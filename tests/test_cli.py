@@ -169,7 +169,7 @@ def test_compare_prints_exactly_one_object_about_cells_that_exist(here: Path, ca
     for cell in told["cells"]:
         with Image.open(cell["path"]) as image:
             assert image.size == (256, 256)
-    assert [set(point) for point in told["curve"]] == [{"steps", "ssim", "mae"}] * 3 and "hardly changes" in told["sentence"]
+    assert [set(point) for point in told["curve"]] == [{"steps", "ssim", "mae", "worst"}] * 3 and "hardly changes" in told["sentence"]
     assert told["sheet"] == str(here / "sheet.png")
     with (here / "sheet.png").open("rb") as sheet:
         assert [cell.values for cell in metadata.comparison(sheet).cells] == [cell["values"] for cell in told["cells"]]

@@ -151,7 +151,8 @@ def _told(studio: Studio, compared: Compared, output: Path | None) -> dict[str, 
 def _points(curve: Curve) -> list[dict[str, Any]]:
     """A curve's points; with several curves each says which it is of."""
     of = {"of": curve.head} if curve.head else {}
-    return [of | {"steps": point.steps, "ssim": round(point.ssim, 5), "mae": round(point.mae, 5)} for point in curve.points]
+    names = ("ssim", "mae", "worst")
+    return [of | {"steps": point.steps} | {name: round(getattr(point, name), 5) for name in names} for point in curve.points]
 
 
 def _say(told: dict[str, Any]) -> None:
