@@ -278,6 +278,25 @@ def test_ctrl_c_leaves_what_is_finished(here: Path, capsys: pytest.CaptureFixtur
     assert told["errors"] == [{"seed": 10, "error": "Not finished."}]
 
 
+def test_ctrl_c_leaves_the_cells_that_are_finished(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(jobs: Sequence[Job]) -> None:
+        for job in jobs[:3]:
+            job.wait(30)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("webui.cli.compare.show_progress", interrupted)
+    monkeypatch.setattr(running, "LocalWorker", lambda *_, **__: ThreeOnly(pace=0.001))
+    assert compare("a boat", "--steps", "1,2,3,4", "-o", "sheet.png") == 130
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [str(here / "sheet.png")] and said.err == "Stopped with 3 of 4 pictures finished.\n"
+    with Image.open(here / "sheet.png") as image:
+        image.load()
+    assert compare("a boat", "--steps", "1,2,3,4", "--json") == 130
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    assert [cell["path"] and Path(cell["path"]).is_file() for cell in cells] == [True] * 3 + [None]
+    assert [cell["error"] for cell in cells] == [None] * 3 + ["Not finished."]
+
+
 def page(tmp_path: Path, outputs: Path, port: int) -> subprocess.CompletedProcess[str]:
     """Try to start the studio's page."""
     write_model(tmp_path / "models" / "fake")
