@@ -27,7 +27,7 @@ from webui.request import bounds
 CLOSE = 0.95
 APART = 0.02
 ANYWHERE = 0.85
-"""Storybook's pictures of 8 steps have .88 to .93 in their worst tile, of 4 steps .71 to .76; a boat of a fifth of the width that is gone, .63 to .69."""
+"""Storybook at 8 steps has .88 to .93 in its worst tile, at 4 steps .71 to .76; a boat of 100 px gone from 512 leaves .63 to .69."""
 MARGIN = 1.5
 FEWEST = 3
 

@@ -6,6 +6,7 @@ stepwise.compare = (() => {
   const SHOWN = "stepwise-comparison"; // what this window shows
   let arrived = null; // what there is to show as soon as the tab is there
   let wasRunning = false;
+  let opened = 0; // comparisons that were asked for: the last one is shown, however late the others come
 
   const draw = painter(paint);
   const feed = stepwise.feed(() => stepwise.tabs.shown() === "compare", {
@@ -19,7 +20,9 @@ stepwise.compare = (() => {
   // --- what is shown ---
 
   async function open(id) {
+    const number = ++opened;
     const answer = await ask(`/api/comparisons/${id}`);
+    if (number !== opened) return;
     if (answer.ok) shown(answer.value);
     else form.refuse(answer.sentence);
   }
@@ -28,8 +31,8 @@ stepwise.compare = (() => {
     const other = set(comparison);
     sessionStorage.setItem(SHOWN, comparison.id);
     wasRunning = true;
+    form.refuse(null);
     if (other) {
-      form.refuse(null);
       lens.reset();
       curve.clear(overSteps() ? "The curve comes when all cells are finished." : "There is a curve where step counts vary.");
     }
@@ -57,7 +60,12 @@ stepwise.compare = (() => {
     const { id } = state.shown;
     const answer = await ask(`/api/comparisons/${id}`);
     if (!answer.ok || state.shown.id !== id) return;
+    // Columns may have been added meanwhile: here, and the answer is older than they; or in another window.
+    const more = answer.value.cells.length - cells().length;
+    if (more > 0) shown(answer.value);
+    if (more) return;
     set(answer.value);
+    paintMode();
     if (overSteps()) curve.load();
     shelf.refresh();
     at("#compare-estimate").click(); // this run has taught something about the machine
@@ -135,7 +143,7 @@ stepwise.compare = (() => {
   async function stop() {
     if (!state.shown) return;
     const answer = await ask(`/api/comparisons/${state.shown.id}`, "DELETE");
-    if (!answer.ok) form.refuse(answer.sentence);
+    form.refuse(answer.ok ? null : answer.sentence);
   }
 
   async function extend(text) {
