@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
@@ -89,7 +90,12 @@ def test_bad_input_is_a_sentence(field: Field, text: str, sentence: str) -> None
 
 def test_a_short_text_of_very_many_values_is_refused_before_they_are_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    monkeypatch.setattr("webui.comparison._spelled", lambda field, piece: read.append(piece) or _spelled(field, piece))
+
+    def counted(field: Field, piece: str) -> Iterator[Value]:
+        read.append(piece)
+        return _spelled(field, piece)
+
+    monkeypatch.setattr("webui.comparison._spelled", counted)
     with pytest.raises(InvalidRequest, match="More than 64 values"):
         Axis.read("steps", "1-64," * 10_000)
     assert len(read) == 2
