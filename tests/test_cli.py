@@ -180,7 +180,7 @@ def test_compare_prints_exactly_one_object_about_cells_that_exist(here: Path, ca
     for cell in told["cells"]:
         with Image.open(cell["path"]) as image:
             assert image.size == (256, 256)
-    assert [set(point) for point in told["curve"]] == [{"steps", "ssim", "mae"}] * 3 and "hardly changes" in told["sentence"]
+    assert [set(point) for point in told["curve"]] == [{"steps", "ssim", "mae", "worst"}] * 3 and "hardly changes" in told["sentence"]
     assert told["sheet"] == str(here / "sheet.png")
     with (here / "sheet.png").open("rb") as sheet:
         assert [cell.values for cell in metadata.comparison(sheet).cells] == [cell["values"] for cell in told["cells"]]
@@ -218,7 +218,7 @@ def test_compare_of_two_settings_has_a_curve_for_each_and_failed_cells_are_statu
         (["--steps", "-4"], "Steps must be a whole number from 1 to 150."),
         (["--steps", "1000000000"], "Steps must be a whole number from 1 to 150."),
         (["--steps", "abc"], "no range such as 4-40/4"),
-        (["--steps", ",".join(map(str, range(1, 501)))], "500 values are too many"),
+        (["--steps", ",".join(map(str, range(1, 501)))], "More than 64 values are too many"),
         (["--steps", ""], "at least one value"),
         (["--steps", "4,4"], "there twice"),
         (["--steps", "8"], "Nothing varies"),
@@ -341,6 +341,25 @@ def test_a_short_password_that_is_typed_is_refused_before_anything_is_started(
         main(["--no-browser", "--ask-password"])
     assert ended.value.code == 2 and capsys.readouterr() == ("", "A password has 8 to 200 characters.\n")
     assert [path.name for path in here.iterdir()] == ["models"]
+
+
+def test_ctrl_c_leaves_the_cells_that_are_finished(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(jobs: Sequence[Job]) -> None:
+        for job in jobs[:3]:
+            job.wait(30)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("webui.cli.compare.show_progress", interrupted)
+    monkeypatch.setattr(running, "LocalWorker", lambda *_, **__: ThreeOnly(pace=0.001))
+    assert compare("a boat", "--steps", "1,2,3,4", "-o", "sheet.png") == 130
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [str(here / "sheet.png")] and said.err == "Stopped with 3 of 4 pictures finished.\n"
+    with Image.open(here / "sheet.png") as image:
+        image.load()
+    assert compare("a boat", "--steps", "1,2,3,4", "--json") == 130
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    assert [cell["path"] and Path(cell["path"]).is_file() for cell in cells] == [True] * 3 + [None]
+    assert [cell["error"] for cell in cells] == [None] * 3 + ["Not finished."]
 
 
 def page(tmp_path: Path, outputs: Path, port: int) -> subprocess.CompletedProcess[str]:
