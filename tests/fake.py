@@ -130,13 +130,13 @@ class FakeWorker:
         self.held = models
         self._tell(Holds(models=models))
 
-    def go_down(self) -> None:
+    def go_down(self, reason: str = "it was killed", *, final: bool = False) -> None:
         """Say that the engine died, with all its jobs."""
         for flag in self._cancelled.values():
             flag.set()
         self._cancelled.clear()
         self._died = True
-        self._tell(Down(reason="it was killed"))
+        self._tell(Down(reason=reason, final=final))
 
     def submit(self, job: str, request: Resolved) -> None:
         self.submitted.append(request)

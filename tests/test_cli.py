@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from webui.jobs import keeper
 from webui.jobs.job import Job
 from webui.jobs.journal import Journal
 from webui.request import Resolved
+from webui.settings import Settings
 from webui.store import metadata
 from webui.store.store import Store
+from webui.workers.worker import Report
 
 __all__ = ["small_drive"]  # a fixture
 
@@ -53,11 +56,15 @@ def test_help_needs_neither_torch_nor_gradio() -> None:
     ("arguments", "sentence"),
     [
         (["--steps", "0"], "Steps must be a whole number from 1 to 150."),
-        (["--steps", "abc"], "'--steps'"),
+        (["--steps", "abc"], "Steps must be a whole number from 1 to 150."),
+        (["--steps", "1.5"], "Steps must be a whole number from 1 to 150."),
+        (["--guidance", "strong"], "Guidance must be a number from 1 to 30."),
         (["--guidance", "nan"], "Guidance must be a number from 1 to 30."),
         (["--seed", "99999999999999999999"], "Seed must be"),
         (["--width", "513"], "try 512"),
-        (["--count", "0"], "--count must be from 1 to 64."),
+        (["--count", "0"], "--count must be a whole number from 1 to 64."),
+        (["--count", "four"], "--count must be a whole number from 1 to 64."),
+        (["--models", "nofolder"], "There is no folder nofolder. Make it, or name another one with --models."),
         (["--seed", "4294967295", "--count", "2"], "lower seed"),
         (["--sampler", "Elephant"], "Euler a"),
         (["--sampler", "Euler a", "--schedule", "Karras"], "Euler a"),
@@ -74,9 +81,13 @@ def test_help_needs_neither_torch_nor_gradio() -> None:
         (["-o", "."], ". is a folder. -o must name a .png file."),
         (["-o", "/"], "/ is a folder."),
         (["-o", ""], "is a folder."),
-        (["-o", f"{'long' * 99}.png"], "name too long. Choose another folder with -o."),
-        (["-o", "folder.png", "--count", "2"], "folder-2.png is a folder. Choose another name with -o."),
-        (["--nonsense"], "--nonsense"),
+        (["-o", f"{'long' * 99}.png"], "The name after -o is too long. Choose a shorter one."),
+        (["-o", f"{'x' * 251}.png", "--count", "2"], "The name after -o is too long. Choose a shorter one."),
+        (["-o", ".png"], "-o must name a .png file, such as picture.png."),
+        (["-o", "folder.png", "--count", "2"], "folder-2.png is a folder. -o must name a .png file."),
+        (["--nonsense"], "No such option: --nonsense"),
+        (["--nonsense"], ". See webui generate --help."),
+        (["more", "words"], "(more words). A prompt of several words goes between quotes. See webui generate --help."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -169,7 +180,7 @@ def test_compare_prints_exactly_one_object_about_cells_that_exist(here: Path, ca
     for cell in told["cells"]:
         with Image.open(cell["path"]) as image:
             assert image.size == (256, 256)
-    assert [set(point) for point in told["curve"]] == [{"steps", "ssim", "mae"}] * 3 and "hardly changes" in told["sentence"]
+    assert [set(point) for point in told["curve"]] == [{"steps", "ssim", "mae", "worst"}] * 3 and "hardly changes" in told["sentence"]
     assert told["sheet"] == str(here / "sheet.png")
     with (here / "sheet.png").open("rb") as sheet:
         assert [cell.values for cell in metadata.comparison(sheet).cells] == [cell["values"] for cell in told["cells"]]
@@ -207,7 +218,7 @@ def test_compare_of_two_settings_has_a_curve_for_each_and_failed_cells_are_statu
         (["--steps", "-4"], "Steps must be a whole number from 1 to 150."),
         (["--steps", "1000000000"], "Steps must be a whole number from 1 to 150."),
         (["--steps", "abc"], "no range such as 4-40/4"),
-        (["--steps", ",".join(map(str, range(1, 501)))], "500 values are too many"),
+        (["--steps", ",".join(map(str, range(1, 501)))], "More than 64 values are too many"),
         (["--steps", ""], "at least one value"),
         (["--steps", "4,4"], "there twice"),
         (["--steps", "8"], "Nothing varies"),
@@ -238,6 +249,24 @@ def test_a_failed_picture_is_a_sentence_and_status_1(here: Path, capsys: pytest.
     assert told.out == "" and told.err.strip() == "The fake engine was asked to fail."
 
 
+class NoCard(FakeWorker):
+    """Has no such device."""
+
+    def start(self, tell: Callable[[Report], None]) -> None:
+        super().start(tell)
+        self.go_down("There is no cuda here. Use --device cpu or auto.", final=True)
+
+
+def test_a_device_that_is_not_there_is_one_sentence_and_status_2(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "LocalWorker", lambda *_, **__: NoCard(ready=False))
+    for command in (run, compare):
+        assert command("a boat", "--device", "cuda", "-o", "boat.png", "--json") == 2
+        assert capsys.readouterr() == ("", "There is no cuda here. Use --device cpu or auto.\n")
+    assert not list(here.glob("boat*")) and not list(here.glob(".stepwise-*"))
+
+
 @pytest.mark.parametrize("output", [(), ("-o", "boat.png")], ids=["outputs", "-o"])
 def test_a_picture_that_fails_takes_no_other_with_it(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, output: tuple[str, ...]
@@ -259,11 +288,14 @@ def test_a_picture_that_fails_takes_no_other_with_it(
     assert not list(here.glob(".stepwise-*"))
 
 
-def test_ctrl_c_leaves_what_is_finished(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_what_is_finished(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+) -> None:
     def interrupted(jobs: Sequence[Job]) -> None:
         for job in jobs[:3]:
             job.wait(30)
-        raise KeyboardInterrupt
+        signal.raise_signal(how)
 
     monkeypatch.setattr("webui.cli.generate.show_progress", interrupted)
     monkeypatch.setattr(running, "LocalWorker", lambda *_, **__: ThreeOnly(pace=0.001))
@@ -276,6 +308,58 @@ def test_ctrl_c_leaves_what_is_finished(here: Path, capsys: pytest.CaptureFixtur
     told = json.loads(capsys.readouterr().out)
     assert [Path(picture["path"]).is_file() for picture in told["pictures"]] == [True] * 3
     assert told["errors"] == [{"seed": 10, "error": "Not finished."}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--port", "99999"], "--port cannot be 99999. Port of the page. A whole number from 1 to 65535.\n"),
+        (["--port", "abc"], "--port cannot be 'abc'. Port of the page. A whole number from 1 to 65535.\n"),
+        (["--waiting-per-guest", "0"], "may wait at once. A whole number from 1 to 1000.\n"),
+        (["--password", "short"], "A password has 8 to 200 characters.\n"),
+        (["--models", "nofolder"], "There is no folder nofolder."),
+        (["--nonsense"], "See webui --help."),
+        (["modelz"], "No such command 'modelz'. Did you mean 'models'? See webui --help.\n"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_page_with_wrong_flags_is_one_sentence_and_nothing_written(
+    arguments: list[str], sentence: str, here: Path, capsys: pytest.CaptureFixture[str], free_port: int
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--no-browser", *([] if "--port" in arguments else ["--port", str(free_port)]), *arguments])
+    said = capsys.readouterr()
+    assert ended.value.code == 2 and said.out == "" and sentence in said.err and said.err.count("\n") == 1
+    assert [path.name for path in here.iterdir()] == ["models"]
+
+
+def test_a_short_password_that_is_typed_is_refused_before_anything_is_started(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webui.cli.shared.typer.prompt", lambda *_, **__: "short")
+    with pytest.raises(SystemExit) as ended:
+        main(["--no-browser", "--ask-password"])
+    assert ended.value.code == 2 and capsys.readouterr() == ("", "A password has 8 to 200 characters.\n")
+    assert [path.name for path in here.iterdir()] == ["models"]
+
+
+def test_ctrl_c_leaves_the_cells_that_are_finished(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(jobs: Sequence[Job]) -> None:
+        for job in jobs[:3]:
+            job.wait(30)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("webui.cli.compare.show_progress", interrupted)
+    monkeypatch.setattr(running, "LocalWorker", lambda *_, **__: ThreeOnly(pace=0.001))
+    assert compare("a boat", "--steps", "1,2,3,4", "-o", "sheet.png") == 130
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [str(here / "sheet.png")] and said.err == "Stopped with 3 of 4 pictures finished.\n"
+    with Image.open(here / "sheet.png") as image:
+        image.load()
+    assert compare("a boat", "--steps", "1,2,3,4", "--json") == 130
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    assert [cell["path"] and Path(cell["path"]).is_file() for cell in cells] == [True] * 3 + [None]
+    assert [cell["error"] for cell in cells] == [None] * 3 + ["Not finished."]
 
 
 def page(tmp_path: Path, outputs: Path, port: int) -> subprocess.CompletedProcess[str]:
@@ -374,7 +458,12 @@ def test_a_flag_before_its_command_is_refused(
 @pytest.mark.parametrize(
     ("variable", "arguments", "sentence"),
     [
-        ("STEPWISE_THREADS", ["models"], "STEPWISE_THREADS cannot be '0'. CPU threads of the engine"),
+        (
+            "STEPWISE_THREADS",
+            ["models"],
+            f"STEPWISE_THREADS cannot be '0'. {Settings.model_fields['threads'].description} A whole number, at least 1.\n",
+        ),
+        ("STEPWISE_MODELS", ["models"], "There is no folder 0."),
         ("STEPWISE_THREADS", ["--no-browser"], "STEPWISE_THREADS cannot be '0'."),
         ("STEPWISE_DEVICE", ["generate", "a"], "STEPWISE_DEVICE cannot be '0'."),
         ("STEPWISE_DEVICE", ["generate", "a", "--device", "oven"], "--device cannot be 'oven'."),

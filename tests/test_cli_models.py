@@ -34,8 +34,9 @@ def test_models_lists_what_can_be_used_and_why_the_rest_cannot(tmp_path: Path) -
 def test_the_default_is_chosen_used_and_given_up_with_a_sentence(tmp_path: Path) -> None:
     write_model(tmp_path / "models" / "fake")
     write_few_steps(tmp_path / "models" / "swift")
-    ended = webui("models", "--default", "swift", cwd=tmp_path)
+    ended = webui("models", "--default", "swift", "--json", cwd=tmp_path)
     assert ended.returncode == 0 and ended.stderr == "Few steps is the default model from now on.\n"
+    assert json.loads(ended.stdout) == {"default": "swift"}
     assert "swift  FLUX.2 klein  0.1 MB  default\n" in webui("models", cwd=tmp_path).stdout
     for command in ("generate", "compare"):
         # Refused before anything runs, for what only this model's family does not take.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webui.comparison import CELLS, FIELDS, Axis, Comparison, Field, Value
+from webui.comparison import CELLS, FIELDS, Axis, Comparison, Field, Value, _spelled
 from webui.errors import InvalidRequest
 from webui.request import SEED_LIMIT, Request
 
@@ -63,7 +64,7 @@ STEPS_BOUNDS = "Steps must be a whole number from 1 to 150."
         ("steps", "9" * 5000, f"Steps: '{'9' * 40}' is no whole number"),
         ("steps", "", "Steps: write at least one value to compare."),
         ("steps", " , ,", "Steps: write at least one value to compare."),
-        ("steps", ",".join(map(str, range(1, 501))), f"500 values are too many: a comparison has at most {CELLS} cells."),
+        ("steps", ",".join(map(str, range(1, 501))), f"More than 64 values are too many: a comparison has at most {CELLS} cells."),
         ("steps", "1-150", "Steps: the range 1-150 has 150 values; a comparison has at most 64 cells. Take larger steps."),
         ("steps", "4,8,4", "Steps: '4' is there twice. Take one of them out."),
         ("steps", "4-12/4,8", "Steps: '8' is there twice."),
@@ -85,6 +86,19 @@ def test_bad_input_is_a_sentence(field: Field, text: str, sentence: str) -> None
     with pytest.raises(InvalidRequest) as refused:
         Axis.read(field, text)
     assert sentence in refused.value.message and refused.value.message.endswith(".") and refused.value.field == field
+
+
+def test_a_short_text_of_very_many_values_is_refused_before_they_are_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(field: Field, piece: str) -> Iterator[Value]:
+        read.append(piece)
+        return _spelled(field, piece)
+
+    monkeypatch.setattr("webui.comparison._spelled", counted)
+    with pytest.raises(InvalidRequest, match="More than 64 values"):
+        Axis.read("steps", "1-64," * 10_000)
+    assert len(read) == 2
 
 
 @given(field=st.sampled_from(FIELDS), text=st.text(max_size=60) | st.from_regex(r"[0-9,/. -]{0,30}"))
@@ -173,8 +187,15 @@ def test_a_seed_is_drawn_anew_for_each_comparison_but_one_that_is_given_stays() 
 def test_one_axis_has_one_row_without_a_head() -> None:
     assert Comparison(request=Request(), axes=(STEPS,)).rows == [""]
     assert Axis(field="negative", values=("", "ugly")).heads == ["no negative prompt", "ugly"]
+    assert Axis(field="prompt", values=("", "a cat")).heads == ["no prompt", "a cat"]
     assert Axis(field="steps", values=(1, 2)).heads == ["1 step", "2 steps"]
     assert Axis(field="guidance", values=(7.0, 7.5)).heads == ["Guidance 7", "Guidance 7.5"]
+
+
+def test_the_title_has_the_first_prompt_whichever_axis_it_is_on() -> None:
+    prompts = Axis(field="prompt", values=("a boat", "a cat"))
+    assert Comparison(request=Request(), axes=(STEPS, prompts)).title == "a boat: steps and prompt"
+    assert Comparison(request=Request(prompt="a dog"), axes=(STEPS,)).title == "a dog: steps"
 
 
 def test_columns_are_added_at_the_end_and_judged_like_the_first() -> None:

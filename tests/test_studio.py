@@ -175,6 +175,23 @@ def test_a_prompt_sent_while_the_engine_starts_runs_when_it_is_up(settings: Sett
     studio.close()
 
 
+def test_with_an_engine_that_never_starts_jobs_wait_for_the_next_studio_and_say_why(settings: Settings) -> None:
+    sentence = "There is no cuda here. Use --device cpu or auto."
+    worker = FakeWorker(ready=False)
+    studio = Studio(settings, worker)
+    studio.start()
+    (before,) = studio.submit([PROMPT])
+    worker.go_down(sentence, final=True)
+    (after,) = studio.submit([PROMPT])
+    assert (studio.status().state, studio.status().message) == ("stopped", sentence)
+    assert [job.last for job in (before, after)] == [Waiting(reason=sentence)] * 2
+    studio.close()
+    mended = Studio(settings, FakeWorker())
+    mended.start()
+    assert all(isinstance(mended.job(job.id).wait(60), Finished) for job in (before, after))
+    mended.close()
+
+
 def test_a_job_survives_the_death_of_the_engine(settings: Settings) -> None:
     worker = FakeWorker(pace=0.05)
     studio = Studio(settings, worker)

@@ -44,7 +44,7 @@ def test_the_choice_survives_a_restart_and_is_used_wherever_no_model_is_named(se
     comparison = Comparison(request=Request(prompt="a cat"), axes=(Axis(field="steps", values=(2, 3)),))
     compared = studio.comparisons.begin(comparison, OWNER)
     assert {job.request.model for job in compared.jobs} == {"swift"}
-    assert studio.comparisons.estimate(comparison).cells == 2
+    assert studio.comparisons.estimate(comparison, OWNER).cells == 2
     (named,) = studio.submit([Request(prompt="a cat", model="fake")])
     assert named.request.model == "fake"
     studio.close()

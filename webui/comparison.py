@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 from typing import Any, Literal, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -77,13 +78,14 @@ class Axis(BaseModel):
 
         An empty line is a negative prompt too: none.
         """
+        values: Iterator[Value]
         if field in LINES:
-            lines = [line.strip() for line in text.splitlines()]
-            values: list[Value] = [line for line in lines if line or field == "negative"]
+            values = (line for line in map(str.strip, text.splitlines()) if line or field == "negative")
         else:
-            pieces = [piece.strip() for piece in text.split("\n" if "\n" in text.strip() else ",") if piece.strip()]
-            values = [value for piece in pieces for value in _spelled(field, piece)] if field in NUMBERS else list(pieces)
-        return cls(field=field, values=tuple(values))
+            pieces = filter(None, map(str.strip, text.split("\n" if "\n" in text.strip() else ",")))
+            values = (value for piece in pieces for value in _spelled(field, piece)) if field in NUMBERS else pieces
+        # A short text may spell very many values: one more than there is room for says enough.
+        return cls(field=field, values=tuple(islice(values, CELLS + 1)))
 
     def head(self, value: Value) -> str:
         """A value as the head of its column or row."""
@@ -91,7 +93,7 @@ class Axis(BaseModel):
             return f"{value} step" if value == 1 else f"{value} steps"
         if self.field in NUMBERS:
             return f"{title(self.field)} {value:.10g}"
-        return str(value) or "no negative prompt"
+        return str(value) or f"no {title(self.field).lower()}"
 
     @property
     def heads(self) -> list[str]:
@@ -194,7 +196,7 @@ class Comparison(BaseModel):
     def title(self) -> str:
         """What it is, in a line: the prompt, and what varies."""
         varied = " and ".join(title(axis.field).lower() for axis in self.axes)
-        prompt = str(self.axes[0].values[0]) if self.axes[0].field == "prompt" else self.request.prompt
+        prompt = next((str(axis.values[0]) for axis in self.axes if axis.field == "prompt"), self.request.prompt)
         return f"{' '.join(prompt.split())[:80] or 'no prompt'}: {varied}"
 
 
@@ -203,7 +205,7 @@ def _values(field: Field, given: Sequence[Any]) -> tuple[Value, ...]:
     if not given:
         raise InvalidRequest(f"{title(field)}: write at least one value to compare.", field)
     if len(given) > CELLS:
-        raise InvalidRequest(f"{len(given)} values are too many: a comparison has at most {CELLS} cells.", field)
+        raise InvalidRequest(f"More than {CELLS} values are too many: a comparison has at most {CELLS} cells.", field)
     values: list[Value] = []
     for one in given:
         if one is None:

@@ -71,7 +71,7 @@ class Studio:
 
     def __init__(self, settings: Settings, worker: Worker, *, lasting: bool = True) -> None:
         """`lasting=False` keeps the journal in memory: for a command that ends with its pictures."""
-        self.settings = settings
+        self.settings, self._lasting = settings, lasting
         self.rates = Rates()
         """How long steps and pictures take here, as measured."""
         self._worker = worker
@@ -351,9 +351,10 @@ class Studio:
         self._dispatch()
 
     def _lost(self, down: Down) -> None:
-        state: Literal["stopped", "restarting"] = "stopped" if down.final else "restarting"
-        again = "" if down.final else " It is being started again."
-        self._status = Status(state=state, message=f"The engine stopped: {down.reason}.{again}")
+        message = down.reason if down.final else f"The engine stopped: {down.reason}. It is being started again."
+        self._status = Status(state="stopped" if down.final else "restarting", message=message)
+        if down.final and self._lasting:
+            log.error("%s", message)  # a command says it itself
         jobs, self._running, self._room = list(self._running.values()), {}, Room(0, 1)
         self._line.cold()
         for job in reversed(jobs):
@@ -363,8 +364,12 @@ class Studio:
             elif job.attempts >= ATTEMPTS:
                 self._end(job, Failed(message=f"The engine stopped three times while making this picture; the last time, {down.reason}."))
             else:
-                job.append(Interrupted(reason=f"The engine stopped: {down.reason}. It is being started again, and this picture with it."))
+                job.append(Interrupted(reason=message if down.final else f"{message.removesuffix('.')}, and this picture with it."))
                 self._line.add(job, first=True)
+        if down.final:
+            # They stay in the journal, and are made when the studio is started with another device, say.
+            for job in self._line:
+                job.append(Waiting(reason=message))
 
     def _dispatch(self) -> None:
         with self._lock:

@@ -70,6 +70,13 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
         Register(tmp_path / "people.sqlite")
 
 
+def test_a_register_that_cannot_be_read_is_a_sentence() -> None:
+    register = Register(None)
+    register.close()
+    with pytest.raises(StorageError, match=r"The list of people cannot be read: .*\."):
+        register.read("select id from people")
+
+
 def test_a_full_disk_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     access = Access(None)
 

@@ -33,7 +33,7 @@ def resident(pid: int | str) -> float:
 def one(studio: Studio, seed: int) -> tuple[float | None, float, float]:
     """Seconds expected, seconds taken, and seconds to the first frame of the last cell that showed one."""
     comparison = Comparison(request=Request(prompt=PROMPT, seed=seed), axes=(Axis(field="steps", values=COUNTS),))
-    expected, began = studio.comparisons.estimate(comparison).seconds, time.monotonic()
+    expected, began = studio.comparisons.estimate(comparison, OWNER).seconds, time.monotonic()
     compared = studio.comparisons.begin(comparison, OWNER)
     while not all(any(isinstance(event, Step) for event in job.events) for job in compared.jobs):
         time.sleep(0.002)

@@ -75,7 +75,7 @@ def test_a_comparison_is_no_group_of_the_create_tab(studio: Studio) -> None:
 
 def test_a_cell_that_cannot_be_run_says_why_and_the_others_finish(studio: Studio, worker: FakeWorker) -> None:
     mixed = comparison(("sampler", ("Euler", "Euler a", "Heun")), schedule="Karras")
-    assert "1 of them cannot be run" in studio.comparisons.estimate(mixed).sentence
+    assert "1 of them cannot be run" in studio.comparisons.estimate(mixed, OWNER).sentence
     one, refused, other = studio.comparisons.begin(mixed, OWNER).jobs
     assert isinstance(refused.last, Failed) and "Euler a does not work with the schedule Karras" in refused.last.message
     assert isinstance(one.wait(60), Finished) and isinstance(other.wait(60), Finished)
@@ -104,7 +104,7 @@ def test_a_cell_that_fails_in_the_engine_says_why_and_the_others_finish(studio: 
 def test_what_cannot_be_run_at_all_is_refused_and_nothing_is_taken(
     studio: Studio, worker: FakeWorker, wrong: Comparison, error: type[UserError], sentence: str
 ) -> None:
-    for refuse in (lambda: studio.comparisons.estimate(wrong), lambda: studio.comparisons.begin(wrong, OWNER)):
+    for refuse in (lambda: studio.comparisons.estimate(wrong, OWNER), lambda: studio.comparisons.begin(wrong, OWNER)):
         with pytest.raises(error, match=sentence):
             refuse()
     assert worker.submitted == [] and studio.comparisons.of(OWNER) == []
@@ -146,6 +146,25 @@ def test_an_added_column_starts_from_what_the_first_ones_did(settings: Settings)
     assert len({(job.request.seed, job.request.guidance, job.request.width, job.request.sampler) for job in longer.jobs}) == 1
     finished(longer)
     again.close()
+
+
+def test_columns_are_added_though_a_model_has_left_and_its_own_cells_say_so(settings: Settings) -> None:
+    for name in ("left", "third"):
+        write_model(settings.models / name)
+    studio = Studio(settings, FakeWorker(pace=0))
+    studio.start()
+    across = studio.comparisons.begin(comparison(("model", ("fake", "left"))), OWNER)
+    down = studio.comparisons.begin(comparison(("steps", (2, 4)), ("model", ("fake", "left"))), OWNER)
+    finished(across)
+    finished(down)
+    shutil.rmtree(settings.models / "left")
+    studio.stock.refresh()
+    assert len(finished(studio.comparisons.extend(across.entry.id, ["third"], OWNER))) == 3
+    with pytest.raises(ModelError, match="no model called 'gone'"):
+        studio.comparisons.extend(across.entry.id, ["gone"], OWNER)
+    _, _, added, _, _, refused = studio.comparisons.extend(down.entry.id, [6], OWNER).jobs
+    assert isinstance(added.wait(60), Finished) and isinstance(refused.last, Failed) and "no model called 'left'" in refused.last.message
+    studio.close()
 
 
 def test_again_is_a_new_comparison_of_the_same_settings(studio: Studio) -> None:
@@ -343,15 +362,15 @@ def test_a_comparison_that_lost_its_cells_does_not_keep_the_studio_from_starting
 
 
 def test_an_estimate_is_honest_about_what_it_does_not_know(studio: Studio) -> None:
-    before = studio.comparisons.estimate(STEPS)
+    before = studio.comparisons.estimate(STEPS, OWNER)
     assert (before.cells, before.steps, before.seconds, before.large) == (3, 14, None, False) and "is known once" in before.sentence
     finished(studio.comparisons.begin(STEPS, OWNER))
-    after = studio.comparisons.estimate(STEPS)
+    after = studio.comparisons.estimate(STEPS, OWNER)
     assert after.seconds is not None and 0 < after.seconds < 5 and "on this machine" in after.sentence
     many = comparison(("steps", (2, 4)), ("seed", tuple(range(10))))
-    assert studio.comparisons.estimate(many).large and not studio.comparisons.estimate(STEPS).large
+    assert studio.comparisons.estimate(many, OWNER).large and not studio.comparisons.estimate(STEPS, OWNER).large
     slow = comparison(("steps", (149, 150)), width=2048, height=2048)
-    assert studio.comparisons.estimate(slow).large
+    assert studio.comparisons.estimate(slow, OWNER).large
 
 
 def test_a_curve_waits_for_its_pictures_and_wants_steps(settings: Settings) -> None:

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from webui.comparisons.convergence import APART, CLOSE, FEWEST, MARGIN, Point, answer
+from webui.comparisons.convergence import ANYWHERE, APART, CLOSE, FEWEST, MARGIN, Point, answer
 from webui.comparisons.measures import FULL, difference, distance
 from webui.errors import UserError
 
 
 def curve(**ssim: float) -> list[Point]:
-    """`n8=0.97` is a point; the mean absolute difference follows along."""
-    return [Point(int(name[1:]), value, (1 - value) / 4) for name, value in ssim.items()]
+    """`n8=0.97` is a point; the mean absolute difference follows along, and no place is worse than the others."""
+    return [Point(int(name[1:]), value, (1 - value) / 4, value) for name, value in ssim.items()]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,18 @@ def test_where_a_curve_settles(points: list[Point], settled: int | None) -> None
 
 
 def test_colours_that_still_change_are_seen_where_shapes_do_not() -> None:
-    points = [Point(4, 0.99, 0.05), Point(8, 0.99, 0.03), Point(16, 0.99, 0.01), Point(32, 1, 0)]
+    points = [Point(4, 0.99, 0.05, 0.99), Point(8, 0.99, 0.03, 0.99), Point(16, 0.99, 0.01, 0.99), Point(32, 1, 0, 1)]
+    assert answer(points, "Euler", converges=True).settled == 16
+
+
+def test_a_small_subject_that_vanishes_is_seen_though_the_whole_picture_hardly_changes() -> None:
+    y, x = np.mgrid[0:256, 0:256]
+    sea = Image.fromarray(np.stack([100 + y // 4, 120 + y // 6 + (8 * np.sin(x / 9)).astype(int), 200 - y // 3], -1).astype(np.uint8))
+    boat = sea.copy()
+    ImageDraw.Draw(boat).polygon([(128, 90), (153, 135), (140, 140), (110, 140), (103, 135)], fill=(150, 40, 30))
+    gone = distance(boat, sea)
+    assert gone.ssim >= CLOSE and gone.mae <= APART and gone.worst < ANYWHERE
+    points = [Point(4, *gone), Point(8, *gone), Point(16, 0.99, 0.01, 0.95), Point(32, *distance(sea, sea))]
     assert answer(points, "Euler", converges=True).settled == 16
 
 
@@ -69,20 +80,21 @@ def test_each_way_of_having_no_answer_says_what_to_do() -> None:
 )
 def test_a_decaying_curve_settles_where_its_formula_says(steps: list[int], decay: float) -> None:
     longest = max(steps)
-    points = [Point(n, 1 - float(np.exp(-n / decay) - np.exp(-longest / decay)), 0.0) for n in steps]
+    points = [Point(n, 1 - float(np.exp(-n / decay) - np.exp(-longest / decay)), 0.0, 1.0) for n in steps]
     close = sorted(point.steps for point in points if point.ssim >= CLOSE)
     expected = close[0] if longest >= MARGIN * close[0] else None
     random.shuffle(points)
     assert answer(points, "Euler", converges=True).settled == expected
 
 
-@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(0, 1)), min_size=FEWEST, max_size=12))
-def test_whatever_the_curve_all_from_the_answer_on_is_close(values: list[tuple[float, float]]) -> None:
+@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(0, 1), st.floats(-1, 1)), min_size=FEWEST, max_size=12))
+def test_whatever_the_curve_all_from_the_answer_on_is_close(values: list[tuple[float, float, float]]) -> None:
     points = [Point(4 * (k + 1), *value) for k, value in enumerate(values)]
-    points[-1] = Point(points[-1].steps, 1.0, 0.0)
+    points[-1] = Point(points[-1].steps, 1.0, 0.0, 1.0)
     settled = answer(points, "Euler", converges=True).settled
     if settled is not None:
-        assert all(point.ssim >= CLOSE and point.mae <= APART for point in points if point.steps >= settled)
+        close = [point.ssim >= CLOSE and point.mae <= APART and point.worst >= ANYWHERE for point in points if point.steps >= settled]
+        assert all(close)
         assert points[-1].steps >= MARGIN * settled
 
 
@@ -94,7 +106,7 @@ def picture(change: int = 0, size: int = 32) -> Image.Image:
 
 def test_distances_of_known_pictures() -> None:
     same = distance(picture(), picture())
-    assert same.ssim == pytest.approx(1) and same.mae == 0
+    assert same.ssim == pytest.approx(1) == same.worst and same.mae == 0
     brighter = distance(picture(), picture(51))
     assert brighter.mae == pytest.approx(0.2) and 0.3 < brighter.ssim < 1
     black, white = Image.new("RGB", (32, 32)), Image.new("RGB", (32, 32), "white")

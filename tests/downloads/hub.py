@@ -41,6 +41,8 @@ class Hub:
         self.cut_after: int | None = None
         """The next file breaks off after so many bytes."""
         self.forgets_ranges = False
+        self.page: bytes | None = None
+        """What comes in place of each file, with no word of its length."""
         self.busy = 0
         """So many requests are answered with 503 first."""
         self.hold = threading.Event()
@@ -111,6 +113,9 @@ def _handler(hub: Hub) -> Callable[..., BaseHTTPRequestHandler]:
             elif hub.busy:
                 hub.busy -= 1
                 self._head(503, {"content-length": "0"})
+            elif path in hub.files and hub.page is not None:
+                self._head(200, {"transfer-encoding": "chunked"})
+                self.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(hub.page), hub.page))
             elif path in hub.files:
                 self._file(hub.files[path])
             else:
@@ -125,8 +130,11 @@ def _handler(hub: Hub) -> Callable[..., BaseHTTPRequestHandler]:
         def _file(self, data: bytes) -> None:
             tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
             wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("range", ""))
-            same = self.headers.get("if-range", tag) == tag
+            same = self.headers.get("if-range", tag) in (tag, hub.headers.get("last-modified"))
             start = int(wanted[1]) if wanted and same and not hub.forgets_ranges else 0
+            if start >= len(data):
+                self._head(416, {"content-length": "0"})
+                return
             headers = {"content-length": str(len(data) - start), "etag": tag, **hub.headers}
             if start:
                 headers["content-range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"

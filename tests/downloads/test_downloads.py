@@ -219,6 +219,53 @@ def test_a_file_that_changed_meanwhile_is_not_joined_to_the_old_one(hub: Hub, pl
     assert "another file now" in place.ended(id).reason
 
 
+def broken_off(hub: Hub, part: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Half of a file that the server knows by its date alone; all of it."""
+    one = weights(200_000)
+    hub.files["/ink.safetensors"], hub.cut_after = one, 100_000
+    hub.headers = {"etag": 'W/"a"', "last-modified": "Thu, 26 Nov 2026 09:00:00 GMT"}
+    monkeypatch.setattr(transfer, "pause", lambda failed: 9.0 * failed)
+    assert not transfer.fetch(f"{hub.address}/ink.safetensors", part, len(one), lambda seconds: seconds > 0, lambda have: None)
+    return one
+
+
+def test_what_is_known_by_its_date_alone_is_gone_on_with_by_that(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = tmp_path / "ink.part"
+    one = broken_off(hub, part, monkeypatch)
+    assert transfer.fetch(f"{hub.address}/ink.safetensors", part, len(one), lambda seconds: False, lambda have: None)
+    assert part.read_bytes() == one and hub.asked[-1][1]["Range"] and hub.asked[-1][1]["If-Range"] == hub.headers["last-modified"]
+
+
+def test_another_file_of_another_date_is_not_joined_to_the_old_one(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = tmp_path / "ink.part"
+    one = broken_off(hub, part, monkeypatch)
+    hub.files["/ink.safetensors"] = other = one[::-1]
+    hub.headers = {"etag": 'W/"a"', "last-modified": "Thu, 26 Nov 2026 10:00:00 GMT"}
+    assert transfer.fetch(f"{hub.address}/ink.safetensors", part, len(one), lambda seconds: False, lambda have: None)
+    assert part.read_bytes() == other
+
+
+def test_a_file_that_is_shorter_now_is_another_one(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = tmp_path / "ink.part"
+    one = broken_off(hub, part, monkeypatch)
+    hub.files["/ink.safetensors"] = one[:1000]
+    with pytest.raises(DownloadError, match="another file now"):
+        transfer.fetch(f"{hub.address}/ink.safetensors", part, len(one), lambda seconds: False, lambda have: None)
+
+
+def test_a_page_in_the_files_place_counts_as_a_failure_and_is_no_part_of_the_file(hub: Hub, place: Place) -> None:
+    data = weights()
+    hub.repository("ann/ink", {"ink.safetensors": data})
+    hub.page = b"This link is no longer good."
+    id = place.downloads.look("ann/ink").id
+    failed = place.ended(place.downloads.start(id).id)
+    assert failed.state == "failed" and "less than the whole file" in failed.reason
+    assert len([path for path, _ in hub.asked if "resolve" in path]) == transfer.TRIES + 1
+    hub.page = None
+    assert place.ended(place.downloads.start(id).id, "done").state == "done"
+    assert (place.models / "loras" / "ink.safetensors").read_bytes() == data
+
+
 def test_a_wrong_checksum_is_thrown_away(hub: Hub, place: Place) -> None:
     hub.repository("ann/ink", {"ink.safetensors": weights()}, sha256={"ink.safetensors": "0" * 64})
     failed = place.fetched("ann/ink")

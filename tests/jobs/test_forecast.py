@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 from datetime import datetime
+from unittest.mock import Mock
 
 import pytest
 
@@ -141,3 +143,11 @@ def test_a_thousand_waiting_are_foreseen_quickly(rates: Rates) -> None:
         line.add(job(f"guest{k % 50}", str(k), steps=20, model=f"m{k % 3}" if k % 9 == 0 else "m"))
     turns = forecast(line, {}, Room(8, 2), rates, 0)
     assert len(turns) == 1000 and len({turn.job for turn in turns}) == 1000
+
+
+def test_a_kind_is_looked_up_once_however_many_of_it_wait(rates: Rates, monkeypatch: pytest.MonkeyPatch) -> None:
+    line, median = Line(), Mock(side_effect=statistics.median)
+    monkeypatch.setattr("webui.jobs.rates.statistics.median", median)
+    for k in range(300):
+        line.add(job("ann", str(k)))
+    assert len(forecast(line, {}, ROOM, rates, 0)) == 300 and 0 < median.call_count <= 3

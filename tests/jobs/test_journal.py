@@ -138,6 +138,19 @@ def test_jobs_that_are_moved_leave_everybody_elses_places_alone(file: Path) -> N
     journal.close()
 
 
+def test_jobs_that_another_version_wrote_are_left_aside_and_stay_where_they_are(file: Path) -> None:
+    journal = Journal(file)
+    journal.add([job(id) for id in ("known", "more", "ended", "when")])
+    journal._db.execute("update jobs set request = json_set(request, '$.mood', 'calm') where id = 'more'")
+    journal._db.execute("update jobs set ending = '{\"kind\": \"dreamt\"}' where id = 'ended'")
+    journal._db.execute("update jobs set created = 'noon' where id = 'when'")
+    for jobs in (journal.unfinished(), journal.group("g")):
+        assert [back.id for back in jobs] == ["known"]
+    assert journal.job("more") is None and journal.latest("ann") == "g"
+    assert journal._db.execute("select count(*) from jobs").fetchone() == (4,)
+    journal.close()
+
+
 OLD = """
 create table jobs (
     number integer primary key autoincrement, id text not null unique, team text not null, owner text not null, created text not null,

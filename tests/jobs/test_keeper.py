@@ -150,7 +150,12 @@ def test_a_bug_ends_one_job_and_not_the_keeper(disk: Disk) -> None:
     disk.keeper.keep(bad, PICTURE)
     last = bad.wait(30)
     assert isinstance(last, Failed) and "The log has the details" in last.message
-    disk.error = None
+    assert disk.journaled == [("bad", last)], "or it would be made again at the next start"
+    disk.journal_error = StorageError("The journal is gone.")
+    worse = job("worse")
+    disk.keeper.keep(worse, PICTURE)
+    assert isinstance(worse.wait(30), Failed)
+    disk.error = disk.journal_error = None
     disk.keeper.keep(good, PICTURE)
     assert isinstance(good.wait(30), Finished)
 

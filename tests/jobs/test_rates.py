@@ -22,9 +22,16 @@ def play(rates: Rates, job: str, of: Resolved, *, step: float, rest: float = 0.0
     rates.hear(job, of, Rendered(width=1, height=1, rgb=b"", seconds=seconds), together)
 
 
+def left(rates: Rates, of: Resolved, together: int = 1, done: int = 0) -> float:
+    """Seconds to the picture."""
+    costs = rates.costs(of, together)
+    assert costs is not None
+    return costs.picture(of.steps, done)
+
+
 def test_nothing_is_said_before_something_was_measured() -> None:
     rates = Rates()
-    assert rates.step(request()) is None and rates.picture(request()) is None
+    assert rates.step(request()) is None and rates.costs(request()) is None
     play(rates, "a", request(), step=0.1)
     assert rates.step(Request().resolve(Defaults(), "another model")) is None
 
@@ -33,8 +40,8 @@ def test_a_picture_is_its_steps_and_its_decoding() -> None:
     rates = Rates()
     play(rates, "a", request(), step=0.1, rest=0.5)
     assert rates.step(request()) == pytest.approx(0.1)
-    assert rates.picture(request(steps=20)) == pytest.approx(2.5)
-    assert rates.picture(request(), done=9) == pytest.approx(0.6)
+    assert left(rates, request(steps=20)) == pytest.approx(2.5)
+    assert left(rates, request(), done=9) == pytest.approx(0.6)
 
 
 def test_what_comes_before_the_first_step_counts_but_not_a_models_loading(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,15 +54,15 @@ def test_what_comes_before_the_first_step_counts_but_not_a_models_loading(monkey
             rates.hear(job, request(), Waiting(reason="The model is being loaded."), 2)
         clock[0] += seconds
         play(rates, job, request(), step=0.1, together=2)
-    assert rates.picture(request(), 2) == pytest.approx(10 * 0.05 + 0.4)
-    assert rates.picture(request(), 2, done=4) == pytest.approx(6 * 0.05)
+    assert left(rates, request(), 2) == pytest.approx(10 * 0.05 + 0.4)
+    assert left(rates, request(), 2, done=4) == pytest.approx(6 * 0.05)
 
 
 def test_pictures_side_by_side_add_up_to_the_clock() -> None:
     rates = Rates()
     for k in range(8):
         play(rates, str(k), request(), step=0.4, together=8)
-    assert sum(rates.picture(request(), 8) or 0 for _ in range(8)) == pytest.approx(4)
+    assert sum(left(rates, request(), 8) for _ in range(8)) == pytest.approx(4)
 
 
 def test_a_step_alone_and_a_step_in_company_are_told_apart() -> None:
@@ -114,7 +121,7 @@ def test_a_size_never_seen_is_taken_from_the_nearest() -> None:
     rates = Rates()
     play(rates, "a", request(), step=0.1, rest=0.2)
     play(rates, "b", request(width=1024, height=1024), step=3.0)
-    assert rates.picture(request(width=512, steps=10)) == pytest.approx(10 * 0.2 + 0.4)
+    assert left(rates, request(width=512, steps=10)) == pytest.approx(10 * 0.2 + 0.4)
     assert rates.step(request(guidance=1.0)) == pytest.approx(0.05)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import APIResponse, BrowserContext, Page, Route, expect
 
 from tests.fake import FakeWorker
 from tests.panels.conftest import OpenPage
@@ -255,8 +255,22 @@ def test_step_k_of_one_run_is_another_question(tab: Page) -> None:
     expect(tab.locator(CAPTION)).to_have_text(["step 2 of one run of 8", "step 4 of one run of 8", "step 8 of one run of 8"])
     expect(tab.locator(PICTURES).nth(1)).to_have_attribute("src", frame or "")
     expect(tab.locator("#compare-scrub")).to_be_disabled()
+    tab.evaluate(
+        """() => { const { jobs, follow } = stepwise.comparison;
+        follow([{ ...jobs().at(-1), kind: 'failed', frames: [], picture: null, reason: 'Lost.' }]);
+        stepwise.compare.draw(); }"""
+    )
+    expect(tab.locator(CAPTION)).to_have_text(["step 2 of one run of 4", "step 4 of one run of 4", "no step 8 in one run of 4"])
+    expect(tab.locator(f"{CELL} .sentence:visible")).to_have_text(["Lost."])
     tab.get_by_text("Finished in k steps").click()
     expect(tab.locator(CAPTION).first).to_have_text("2 of 2")
+    # As after a restart, which does not know how far it came.
+    tab.evaluate(
+        """() => { const { jobs, follow } = stepwise.comparison;
+        follow([{ ...jobs()[0], kind: 'cancelled', frames: [], picture: null, i: 0 }]);
+        stepwise.compare.draw(); }"""
+    )
+    expect(tab.locator(f"{CELL} .sentence").first).to_have_text("Stopped.")
 
 
 def test_a_reload_in_mid_run_comes_back_to_it(tab: Page, studio: Studio) -> None:
@@ -299,6 +313,7 @@ def test_a_cell_that_fails_says_why_and_the_others_finish(tab: Page) -> None:
     generate(tab)
     expect(tab.locator(STATUS)).to_have_text("2 of 3 cells are finished, 1 failed.")
     expect(tab.locator("#compare-cell-1 .sentence")).to_have_text("The fake engine was asked to fail.")
+    expect(tab.locator("#compare-cell-1")).to_have_attribute("aria-label", "fail, The fake engine was asked to fail.")
     expect(tab.locator("#compare-cell-2 .head")).to_have_text("a boat, at sea")
     expect(tab.locator(f"{CELL} .sentence:visible")).to_have_count(1)
 
@@ -385,6 +400,39 @@ def test_a_column_that_is_there_already_is_refused(context: BrowserContext, addr
     expect(page.locator(STATUS)).to_contain_text("twice")
     expect(page.locator(CELL)).to_have_count(2)
     assert len(worker.submitted) == 2
+    page.locator("#compare-add input").fill("3")
+    page.get_by_role("button", name="Add", exact=True).click()
+    finished(page)  # a column that is taken answers the refusal of the one before
+
+
+def test_columns_that_are_added_meanwhile_are_neither_missed_nor_lost(tab: Page, studio: Studio) -> None:
+    late: list[tuple[Route, APIResponse]] = []
+    asked: list[str] = []
+
+    def hold(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 2:
+            late.append((route, route.fetch()))  # what it was before the column was added
+        else:
+            route.continue_()
+
+    tab.route("**/api/comparisons/*", hold)
+    chips(tab, "2")
+    generate(tab)
+    expect(tab.locator(STATUS)).to_have_text("Finished.")
+    tab.locator("#compare-add input").fill("3")
+    tab.get_by_role("button", name="Add", exact=True).click()
+    expect(tab.locator(CAPTION)).to_have_text(["2 of 2", "3 of 3"])
+    route, answer = late.pop()
+    route.fulfill(response=answer)
+    tab.wait_for_timeout(200)
+    expect(tab.locator(CELL)).to_have_count(2)
+    tab.locator("#compare-add input").fill("30")
+    tab.get_by_role("button", name="Add", exact=True).click()
+    under_way(tab, 30)
+    studio.comparisons.extend(asked[0].rpartition("/")[2], [4], OWNER)  # as another window does
+    expect(tab.locator(CAPTION)).to_have_text(["2 of 2", "3 of 3", "30 of 30", "4 of 4"])
+    finished(tab)
 
 
 def test_an_earlier_comparison_opens_as_it_was_runs_again_and_lends_its_settings(tab: Page, worker: FakeWorker) -> None:
@@ -395,6 +443,17 @@ def test_an_earlier_comparison_opens_as_it_was_runs_again_and_lends_its_settings
     expect(tab.locator("#compare-earlier option")).to_have_count(3)
     tab.locator("#compare-earlier").select_option(index=2)
     expect(tab.locator(CAPTION)).to_have_text(["3 of 3", "5 of 5"])
+    newest, oldest = (option.get_attribute("value") for option in tab.locator("#compare-earlier option").all()[1:])
+    late: list[Route] = []
+    tab.route(f"**/api/comparisons/{newest}", lambda route: late.append(route))
+    with tab.expect_request(f"**/api/comparisons/{newest}"):
+        tab.locator("#compare-earlier").select_option(newest)
+    with tab.expect_response(f"**/api/comparisons/{oldest}"):
+        tab.locator("#compare-earlier").select_option(oldest)
+    with tab.expect_response(f"**/api/comparisons/{newest}"):
+        late.pop().continue_()
+    tab.wait_for_timeout(100)
+    assert captions(tab) == ["3 of 3", "5 of 5"], "the one chosen last is shown, though the other comes later"
     tab.locator("#compare-scrub").fill("1")
     expect(tab.locator(CAPTION)).to_have_text(["1 of 3", "1 of 5"])
     expect(tab.locator("#compare-prompt textarea")).to_have_value("the second")
@@ -441,7 +500,14 @@ def test_create_sends_its_settings_and_a_picture_sends_its_own(page: Page, worke
 
 
 def test_the_files_to_take_away(tab: Page) -> None:
-    made(tab, "2", "3")
+    chips(tab, "2", "150")
+    generate(tab)
+    files = tab.locator("#compare-away .sheet-files")
+    expect(files.get_by_role("link")).to_have_text(["Contact sheet"])
+    expect(files).to_contain_text("as soon as all have ended")
+    tab.locator("#compare-stop").click()
+    expect(files.get_by_role("link")).to_have_count(3)
+    expect(tab.locator("#compare-cell-1")).to_have_attribute("aria-label", "150 steps, B, stopped")
     with tab.expect_download() as download:
         tab.get_by_role("link", name="Picture", exact=True).click()
     assert download.value.suggested_filename.endswith(".png")

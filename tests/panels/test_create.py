@@ -188,6 +188,22 @@ def test_a_failed_job_shows_its_sentence(page: Page) -> None:
     expect(page.locator(STATUS)).to_have_text("The fake engine was asked to fail.")
 
 
+def test_pictures_that_failed_are_counted(page: Page, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit, unlucky = worker.submit, iter([False, True, False])
+    monkeypatch.setattr(
+        worker, "submit", lambda job, asked: submit(job, asked.model_copy(update={"prompt": "fail"}) if next(unlucky) else asked)
+    )
+    page.locator("#count input[type=number]").fill("3")
+    page.locator("#count input[type=number]").press("Tab")
+    generate(page)
+    expect(page.locator(STATUS)).to_have_text("2 of 3 pictures are finished, 1 failed.", timeout=60_000)
+    expect(page.locator(STATUS)).to_have_class(re.compile("error"))
+    names = [figure.get_attribute("aria-label") for figure in page.locator("#preview figure").all()]
+    assert names == ["Picture 1, finished", "Picture 2, failed", "Picture 3, finished"]
+    page.locator("#preview figure").nth(1).click()
+    expect(page.locator(STATUS)).to_have_text("2 of 3 pictures are finished, 1 failed. The fake engine was asked to fail.")
+
+
 def test_the_death_of_the_engine_is_told_and_survived(page: Page, worker: FakeWorker, studio: Studio) -> None:
     steps(page, 30)
     generate(page)

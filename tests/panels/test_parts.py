@@ -210,6 +210,7 @@ def made_axis(name: str, field: str) -> Varying:
     [
         ("steps", ["4", "8-16/4"], "", (4, 8, 12, 16)),
         ("sampler", ["Euler", "DPM++ 2M"], "not these", ("Euler", "DPM++ 2M")),
+        ("model", ["Rust, v2", "mine"], "", ("Rust, v2", "mine")),
         ("prompt", ["not these"], "a fox\na boat, at sea", ("a fox", "a boat, at sea")),
     ],
 )

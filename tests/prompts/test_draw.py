@@ -63,6 +63,9 @@ def drawn(text: str, seeds: int = 200) -> set[str]:
         ("{1::{a|b}|0::c}", {"a", "b"}),
         ("(a {red:1.2|[blue]}:1.3)", {"(a red:1.2:1.3)", "(a [blue]:1.3)"}),
         ("{<lora:one:0.5>|<lora:two:1>} cat", {"<lora:one:0.5> cat", "<lora:two:1> cat"}),
+        ("<lora:{one|two}:{0.5|1}>", {f"<lora:{name}:{weight}>" for name in ("one", "two") for weight in ("0.5", "1")}),
+        ("<lora:__colour__:1> cat", {f"<lora:{colour}:1> cat" for colour in ("red", "blue", "green")}),
+        ("<lora:add__colour__xl:{1|2}>", {"<lora:add__colour__xl:1>", "<lora:add__colour__xl:2>"}),
     ],
 )
 def test_what_may_be_drawn_is_all_drawn_and_nothing_else(text: str, all_of_it: set[str]) -> None:
@@ -75,6 +78,7 @@ def test_what_may_be_drawn_is_all_drawn_and_nothing_else(text: str, all_of_it: s
     [
         "", "a boat", "{a}", "{}", '{"subject": {"colour": "red"}}', "{a|b", "a|b}", "a|b", "}{", "__", "____", "__init", "a_b_c", "$$",
         "2$$", "50% off, ratio 16:9", "(a:1.2) b++ [c]", "\\(x\\) \\", "<lora:x:1>",
+        "cat <lora:add__more__xl:0.8>", "<LORA:sub/__more__xl> a", "<lora:", "a < b",
     ],
 )  # fmt: skip
 def test_what_is_no_choice_is_left_as_it_is(text: str) -> None:
@@ -97,6 +101,26 @@ def test_the_seed_decides_and_nothing_else() -> None:
     assert draw(text, 7, "prompt", decks) != draw(text, 8, "prompt", decks) != draw(text, 7, "negative", decks)
     # Written down: another version of this program, or of Python, must draw the same.
     assert draw("{a|b|c|d} __colour__ {2$$e|f|g} __boat/kind__", 12345, "prompt", decks) == "a green e, g blue sloop"
+    assert draw("{5$$c|3::d|e|0::f|2.5::g|h}", 12345, "prompt", decks) == "d, h, c, g, e"
+
+
+def test_many_of_many_lines_are_drawn_quickly() -> None:
+    lines = [f"artist {k}" for k in range(10_000)]
+    start = time.process_time()
+    made = draw("{990$$__artist__}", 1, "prompt", lambda name: Deck(tuple(lines), tuple(float(k + 1) for k in range(len(lines)))))
+    assert time.process_time() - start < 0.5
+    assert len({*made.split(", ")}) == 990 and {*made.split(", ")} <= {*lines}
+
+
+def test_what_weighs_nothing_comes_last_and_evenly() -> None:
+    seen = [draw("{9$$a|0::b|0.1::c|0::d|999999999::e|0.5::f}", seed, "prompt", decks).split(", ") for seed in range(300)]
+    assert all(sorted(one) == list("abcdef") and one[0] == "e" for one in seen)
+    assert {"".join(one[-2:]) for one in seen} == {"bd", "db"}
+
+
+def test_how_many_of_a_range_is_even_as_far_as_there_are_options() -> None:
+    counts = Counter(draw("{1-9$$a|b|c}", seed, "prompt", decks).count(",") for seed in range(900))
+    assert all(240 < counts[commas] < 360 for commas in range(3))
 
 
 @pytest.mark.parametrize(
@@ -159,6 +183,8 @@ HOSTILE = [
     "\n#",
     "{{a|b}",
     "__colour__",
+    "<lora:",
+    "<lora:__a",
 ]
 
 

@@ -41,6 +41,9 @@ def test_it_reads_what_stable_diffusion_webui_writes_and_writes_the_same(tmp_pat
         "name,text,negative_prompt\nink,a,b",
         "negative_prompt, name ,prompt\nb,ink,a\n\n",
         "name,prompt,negative_prompt,category\nink,a,b,drawings\n",
+        'name, prompt, negative_prompt\nink, "a", "b"\n',
+        "name;prompt;negative_prompt\r\nink;a;b\r\n",
+        "name,prompt,negative\nink,a,b\n",
     ],
 )
 def test_older_and_other_tables(text: str) -> None:
@@ -51,11 +54,31 @@ def test_a_short_row_has_empty_texts_and_a_row_without_a_name_is_left_out() -> N
     assert read("name,prompt,negative_prompt\nink\n,a,b\n") == {"ink": Style(name="ink")}
 
 
+SPACED = 'name, prompt, negative_prompt\n# ours, and theirs, for, all, of us\nink, "ink, {prompt}", " blurry, bad"\n#old,x,y\nsoft,s,\n'
+
+
+def test_blanks_before_quotes_are_skipped_and_comments_are_no_styles_and_stay(tmp_path: Path, styles: Styles) -> None:
+    (tmp_path / "styles.csv").write_text(SPACED)
+    ink = Style(name="ink", prompt="ink, {prompt}", negative=" blurry, bad")
+    assert list(styles.all().values()) == [ink, Style(name="soft", prompt="s")]
+    styles.save(INK)
+    styles.save(ink)
+    styles.delete("soft")
+    assert (tmp_path / "styles.csv").read_text(encoding="utf-8-sig").splitlines() == [
+        "name,prompt,negative_prompt",
+        "# ours,and theirs,for,all,of us",
+        '"ink","ink, {prompt}"," blurry, bad"',
+        "#old,x,y",
+    ]
+    with pytest.raises(InvalidRequest, match="no style called"):
+        styles.delete("#old")
+
+
 DAMAGED = {
     "empty": (b"", "columns"),
     "other columns": (b"a,b,c\n1,2,3\n", "columns"),
-    "open quote": (b'name,prompt,negative_prompt\nink,"a,b\n', "damaged"),
-    "quote inside": (b'name,prompt,negative_prompt\nink,"a"b,c\n', "damaged"),
+    "open quote": (b'name,prompt,negative_prompt\nink,"a,b\n', "damaged in line 2"),
+    "quote inside": (b'name,prompt,negative_prompt\nsoft,a,\nink,"a"b,c\n', "damaged in line 3"),
     "too many": (b"name,prompt,negative_prompt\nink,a,b,c\n", "line 2"),
     "long": (b"name,prompt,negative_prompt\nink," + b"a" * 140_000 + b",c\n", "damaged"),
     "too long": (b"name,prompt,negative_prompt\nink," + b"a" * (PROMPT_LENGTH + 1) + b",c\n", "cannot be used"),
@@ -87,8 +110,8 @@ def test_any_text_is_read_or_refused_with_a_sentence(text: str) -> None:
             assert error.message.endswith(".")
 
 
-NAME = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=20)
-TEXT = st.text(max_size=60)
+NAME = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=20).filter(lambda name: name[0] != "#")
+TEXT = st.text(max_size=60) | st.text(st.sampled_from(' ",;#a\n'), max_size=6)
 
 
 @given(st.lists(st.builds(lambda name, a, b: Style.parse({"name": name, "prompt": a, "negative": b}), NAME, TEXT, TEXT), max_size=5))
@@ -154,7 +177,7 @@ def test_an_unknown_style_names_the_nearest(styles: Styles) -> None:
     "values",
     [
         {}, [], None, {"name": ""}, {"name": 1}, {"name": " a"}, {"name": "a\nb"}, {"name": "a", "prompt": None}, {"name": "a" * 201},
-        {"name": "a", "prompt": "b" * (PROMPT_LENGTH + 1)}, {"name": "a", "more": 1}, {"name": "half \ud800"},
+        {"name": "a", "prompt": "b" * (PROMPT_LENGTH + 1)}, {"name": "a", "more": 1}, {"name": "#a"}, {"name": "half \ud800"},
     ],
 )  # fmt: skip
 def test_a_wrong_style_is_a_sentence(values: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import random
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,15 @@ def test_to_name_the_parts_of_another_subject_costs_more() -> None:
     said = (torch.nn.functional.one_hot(each, numbers["rocket"].stop).permute(0, 3, 1, 2) for each in (seen, other))
     right, wrong = (float(part("parts").loss_of(10.0 * each, seen)) for each in said)
     assert 0 < 10 * right < wrong
+
+
+def test_the_commands_of_its_readme_learn_from_what_was_encoded() -> None:
+    text = (STORYBOOK / "recipe" / "README.md").read_text()
+    commands = re.findall(r"python -m recipe\.(encode|unet) WORK --size (128|256)(?: --pictures (\d+))?", text)
+    assert len(commands) == 7 and all(pictures for *_, pictures in commands)
+    assert len({pictures for _, size, pictures in commands if size == "128"}) == 1
+    encoded = {what[1:] for what in commands if what[0] == "encode"}
+    assert {what[1:] for what in commands if what[0] == "unet"} == encoded
 
 
 def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

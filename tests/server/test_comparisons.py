@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.server.test_api import WRONG_BODIES, events
+from webui.errors import InvalidRequest
 
 REQUEST = {"prompt": "a red sailboat", "model": "fake"}
 STEPS = {"field": "steps", "values": [2, 4, 8]}
@@ -157,7 +158,7 @@ def test_a_wrong_body_is_422_with_a_sentence(client: httpx.Client, route: str, b
         ([1e9], "from 1 to 150"),
         ([10**9], "from 1 to 150"),
         (["abc"], "from 1 to 150"),
-        (list(range(1, 151)) + [1] * 350, "500 values are too many"),
+        (list(range(1, 151)) + [1] * 350, "More than 64 values are too many"),
         ([], "at least one value"),
         ([4, 4], "there twice"),
     ],
@@ -193,6 +194,46 @@ def test_the_server_answers_while_something_is_drawn(client: httpx.Client, addre
         began = time.monotonic()
         assert client.get("/api/health").status_code == 200 and time.monotonic() - began < 0.7
         drawing.join()
+
+
+def test_the_server_answers_while_an_estimate_is_made(client: httpx.Client, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: object) -> None:
+        time.sleep(0.5)
+        raise InvalidRequest("Read.")
+
+    monkeypatch.setattr("webui.server.comparisons.Comparison.parse", slow)
+    for route in ("", "/estimate"):
+        with httpx.Client(base_url=address, timeout=60) as other:
+            reading = threading.Thread(target=other.post, args=(f"/api/comparisons{route}",), kwargs={"json": {}})
+            reading.start()
+            time.sleep(0.1)
+            began = time.monotonic()
+            assert client.get("/api/health").status_code == 200 and time.monotonic() - began < 0.3
+            reading.join()
+
+
+def test_films_hold_up_no_sheet_and_are_not_made_for_who_has_gone(
+    client: httpx.Client, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, filmed = f"/api/comparisons/{ended(client, begun(client, STEPS)['id'])['id']}", threading.Event()
+    made: list[object] = []
+
+    def slow(*given: object, **_: object) -> bytes:
+        made.append(given)
+        filmed.wait(10)
+        return b"film"
+
+    monkeypatch.setattr("webui.server.comparisons.takeaway.animation", slow)
+    with httpx.Client(base_url=address, timeout=60) as patient:
+        waiting = threading.Thread(target=patient.get, args=(f"{path}/animation.gif",))
+        waiting.start()
+        for _ in range(3):
+            with httpx.Client(base_url=address) as other, pytest.raises(httpx.ReadTimeout):
+                other.get(f"{path}/animation.gif", timeout=0.1)
+        assert client.get(f"{path}/curve").status_code == 200 and client.get(f"{path}/sheet.png").status_code == 200
+        filmed.set()
+        waiting.join()
+    assert client.get(f"{path}/animation.webp").content == b"film" and len(made) == 2
 
 
 def test_the_documentation_names_every_route(client: httpx.Client) -> None:

@@ -310,4 +310,6 @@ def test_the_docs_name_every_route_and_every_field(client: httpx.Client) -> None
     assert all(path in page for path in described["paths"]) and "http" not in re.sub(r"http-equiv|HTTP", "", page)
     fields = described["paths"]["/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
     assert {"prompt", "steps", "count"} <= set(fields)
+    asked = [one["name"] for methods in described["paths"].values() for way in methods.values() for one in way.get("parameters", ())]
+    assert "search" in asked and all(f"?{name}<" in page or f"{{{name}}}" in page for name in asked)
     assert json.dumps(fields["steps"]).count("150") == 1 and "1 to 150" in page

@@ -23,7 +23,7 @@ from webui.server.serve import hosts, listen
 ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
-import sys, urllib.request
+import signal, sys, urllib.request
 from pathlib import Path
 from tests.fake import FakeWorker, write_model
 from webui.panels.page import build, look
@@ -36,6 +36,7 @@ def ready(url):
     urllib.request.urlopen(url).read()  # as a browser in the same terminal would: it waits for the page
     print(url, flush=True)
 
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command does
 folder = Path(sys.argv[1])
 write_model(folder / "models" / "fake")
 studio = Studio(Settings(models=folder / "models", outputs=folder / "outputs"), FakeWorker(pace=0.2))

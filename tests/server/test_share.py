@@ -339,6 +339,8 @@ def test_who_only_looks_makes_nothing_even_by_a_raw_call_of_the_pages_function(d
         assert looker.post("/gradio_api/upload", files=files).status_code == 403
         assert maker.post("/gradio_api/upload", files=files).status_code == 200
         assert looker.post("/api/jobs", json=SHORT).json()["error"]["message"].startswith("Your link lets you look")
+        sized = {"request": SHORT, "axes": [{"field": "steps", "values": [1, 2]}]}
+        assert [client.post("/api/comparisons/estimate", json=sized).status_code for client in (looker, maker)] == [403, 200]
         for client, made in ((looker, False), (maker, True)):
             page = client.get("/config").json()
             boxes = {box["id"]: box["props"] for box in page["components"]}

@@ -239,5 +239,23 @@ def test_check_leaves_alone_what_a_living_studio_is_writing(store: Store) -> Non
     assert not held.exists()
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs to see which files are open")
+def test_where_open_files_cannot_be_deleted_they_are_closed_before(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlink = Path.unlink
+
+    def unlink_closed(path: Path, missing_ok: bool = False) -> None:
+        if any(path.samefile(file) for file in Path("/proc/self/fd").iterdir() if file.exists() and path.exists()):
+            raise PermissionError(13, "The process cannot access the file because it is being used by another process", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink_closed)
+    monkeypatch.setattr(disk, "let_go", lambda file: file.close())  # as on Windows
+    (store.outputs / ".12.saving").write_bytes(b"half")
+    store.check()
+    kept = files(store)
+    name = save(store)
+    assert files(store) == sorted([*kept, name, name.replace(".png", ".steps.jpg")]) and not (store.outputs / ".12.saving").exists()
+
+
 def test_the_day_is_the_local_one(store: Store) -> None:
     assert save(store, at=datetime(2027, 1, 1, 0, 0, 1, tzinfo=UTC)).startswith("2027-01-01/000001-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import queue
 import signal
@@ -13,11 +14,14 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import write_pipeline
+from webui.engine.engine import pick_device
 from webui.engine.need import IN_USE
+from webui.errors import UserError
 from webui.events import Cancelled, Failed, Rendered, Started, Step
 from webui.request import Defaults, Request, Resolved
 from webui.settings import Wishes
-from webui.workers.local import LocalWorker, physical_cores
+from webui.workers.child import Pipe, _run
+from webui.workers.local import LocalWorker, Setup, physical_cores
 from webui.workers.worker import REPORT, Down, Holds, Report, Settled, Told, Up, Weighed
 
 LIMIT = 120
@@ -118,6 +122,42 @@ def test_a_model_is_weighed_loaded_and_let_go_by_hand(models: Path, ear: Ear) ->
 )
 def test_where_pictures_are_made_is_said_as_a_person_would(up: Up, place: str) -> None:
     assert up.place == place and REPORT.validate_json(up.model_dump_json()) == up
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "cuda:999", "mps"])
+def test_a_device_that_is_not_there_is_a_sentence(device: str) -> None:
+    if device == "mps" and sys.platform == "darwin":
+        pytest.skip("there may be one")
+    with pytest.raises(UserError) as refused:
+        pick_device(device)
+    assert refused.value.message == f"There is no {device} here. Use --device cpu or auto."
+
+
+def test_an_engine_without_its_device_says_so_and_is_not_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.BytesIO()
+    _run(Setup(models=(), device="cuda:99", previews="fast"), queue.SimpleQueue(), Pipe(said))
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\necho '{said.getvalue().decode().strip()}'\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    ear = Ear(LocalWorker([], "cuda:99", "fast", threads=1))
+    assert ear.next(Up, Down) == Down(reason="There is no cuda:99 here. Use --device cpu or auto.", final=True)
+    watcher = ear.worker._watcher
+    assert watcher is not None
+    watcher.join(LIMIT)
+    assert not watcher.is_alive() and ear.reports.empty()
+    ear.worker.close()
+
+
+def test_an_engine_that_keeps_dying_before_it_is_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui.workers.local.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(sys, "executable", "false")
+    ear = Ear(LocalWorker([], "cpu", "fast", threads=1))
+    downs = [ear.next(Up, Down) for _ in range(3)]
+    assert downs[:2] == [Down(reason="it ended with status 1")] * 2
+    last = "The engine stopped 3 times before it was ready; the last time, it ended with status 1. The log has the details."
+    assert downs[2] == Down(reason=last, final=True)
+    ear.worker.close()
 
 
 def test_killed_in_mid_run_it_says_so_starts_again_and_makes_the_same_picture(ear: Ear) -> None:

@@ -148,11 +148,16 @@ class Guests:
         old += [one for one in live if self._sessions[one][0] == person.id and one != instead][: -EACH + 1]
         more = len(self._sessions) - len(old) + 1 - MOST
         if more > 0:
-            made = {id for (id,) in self._register.read("select id from people where exists (select * from shown where owner = people.id)")}
-            known = made | {id for id, somebody in self._people.items() if not NAMELESS.fullmatch(somebody.name)}
+            known = self._makers() | {id for id, somebody in self._people.items() if not NAMELESS.fullmatch(somebody.name)}
             others = [one for one in live if self._sessions[one][0] not in (OWNER.id, person.id) and one != instead]
             old += sorted(others, key=lambda one: self._sessions[one][0] in known)[:more]
         return old
+
+    def _makers(self) -> set[str]:
+        try:
+            return {id for (id,) in self._register.read("select id from people where exists (select * from shown where owner = people.id)")}
+        except StorageError:
+            return set()
 
     def holder(self, value: str) -> Person | None:
         """Who holds this session; nobody if it was ended."""

@@ -47,9 +47,16 @@ class Register:
             self._db = _opened(file)
 
     def read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """Rows that a query finds."""
+        """Rows that a query finds.
+
+        Raises:
+            StorageError: the disk does not give them.
+        """
         with self._lock:
-            return self._db.execute(query, values).fetchall()
+            try:
+                return self._db.execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                raise StorageError(f"The list of people cannot be read: {error}. Check the drive.") from None
 
     def write(self, *statements: Statement) -> None:
         """Run statements, all or none.

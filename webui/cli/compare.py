@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from webui.cli.generate import UNFINISHED
 from webui.cli.options import (
     ENGINE,
     Compile,
@@ -33,7 +34,7 @@ from webui.engine.shelf import Shelf
 from webui.errors import InvalidRequest, StorageError
 from webui.events import Finished
 from webui.people import OWNER
-from webui.request import Request, title
+from webui.request import Request, help_text, title
 from webui.store import disk
 from webui.studio import Studio, model_folders, usual_of, words_of
 
@@ -56,7 +57,10 @@ def compare(
     guidance: Annotated[str | None, several("guidance", "--guidance")] = None,
     seed: Annotated[str | None, several("seed", "--seed")] = None,
     model: Annotated[str | None, several("model", "--model")] = None,
-    negative: Annotated[list[str] | None, field("negative", "--negative")] = None,
+    negative: Annotated[
+        list[str] | None,
+        typer.Option("--negative", help=f"{help_text('negative')} Given several times, they are compared.", show_default=False),
+    ] = None,
     width: Annotated[int | None, field("width", "--width")] = None,
     height: Annotated[int | None, field("height", "--height")] = None,
     vae: Annotated[str | None, field("vae", "--vae")] = None,
@@ -92,14 +96,16 @@ def compare(
     cells_of(comparison, shelf, words_of(settings), usual)
     with running(settings, lasting=False) as studio:
         compared = studio.comparisons.begin(comparison, OWNER)
-        show_progress(compared.jobs)
-        if output is not None:
-            _write(output, takeaway.sheet(compared, studio.comparisons.store))
-        told = _told(studio, compared, output)
-    if as_json:
-        typer.echo(json.dumps(told | {"seconds": round(time.monotonic() - began, 3)}, ensure_ascii=False))
-    else:
-        _say(told)
+        try:
+            show_progress(compared.jobs)
+        finally:
+            # After Ctrl+C too: what is finished is handed over.
+            if not any(job.done for job in compared.jobs):
+                output = None
+            if output is not None:
+                _write(output, takeaway.sheet(compared, studio.comparisons.store))
+            told = _told(studio, compared, output)
+            _say(told, round(time.monotonic() - began, 3), as_json)
     if any(cell["error"] for cell in told["cells"]):
         raise typer.Exit(1)
 
@@ -141,8 +147,9 @@ def _told(studio: Studio, compared: Compared, output: Path | None) -> dict[str, 
     for cell, job in compared.cells:
         last = job.last
         path, seconds = (readable(file(last.picture)), round(last.seconds, 3)) if isinstance(last, Finished) else (None, None)
-        cells.append({"path": path, "seed": job.request.seed, "values": cell.values, "seconds": seconds, "error": error_of(last)})
-    found = curves(compared, file) if compared.comparison.varies("steps") else []
+        error = error_of(last) if job.done else UNFINISHED
+        cells.append({"path": path, "seed": job.request.seed, "values": cell.values, "seconds": seconds, "error": error})
+    found = curves(compared, file) if compared.comparison.varies("steps") and compared.finished else []
     sentence = " ".join(f"{one.head}: {one.answer.sentence}" if one.head else one.answer.sentence for one in found)
     points = [point for one in found for point in _points(one)]
     return {"cells": cells, "sheet": output and readable(output.absolute()), "curve": points, "sentence": sentence or None}
@@ -151,12 +158,20 @@ def _told(studio: Studio, compared: Compared, output: Path | None) -> dict[str, 
 def _points(curve: Curve) -> list[dict[str, Any]]:
     """A curve's points; with several curves each says which it is of."""
     of = {"of": curve.head} if curve.head else {}
-    return [of | {"steps": point.steps, "ssim": round(point.ssim, 5), "mae": round(point.mae, 5)} for point in curve.points]
+    names = ("ssim", "mae", "worst")
+    return [of | {"steps": point.steps} | {name: round(getattr(point, name), 5) for name in names} for point in curve.points]
 
 
-def _say(told: dict[str, Any]) -> None:
+def _say(told: dict[str, Any], seconds: float, as_json: bool) -> None:
+    stopped = sum(cell["error"] == UNFINISHED for cell in told["cells"])
+    if stopped:
+        done = sum(cell["path"] is not None for cell in told["cells"])
+        typer.echo(f"Stopped with {done} of {len(told['cells'])} pictures finished.", err=True)
+    if as_json:
+        typer.echo(json.dumps(told | {"seconds": seconds}, ensure_ascii=False))
+        return
     for cell in told["cells"]:
-        if cell["error"]:
+        if cell["error"] and cell["error"] != UNFINISHED:
             typer.echo(f"{', '.join(f'{name} {value}' for name, value in cell['values'].items())}: {cell['error']}", err=True)
     for path in [told["sheet"]] if told["sheet"] else [cell["path"] for cell in told["cells"] if cell["path"]]:
         typer.echo(path)

@@ -24,6 +24,7 @@ from webui.cli.options import (
     Tiling,
     check_png,
     field,
+    number,
     readable,
     settings_of,
 )
@@ -55,7 +56,7 @@ def generate(
     model: Annotated[str | None, field("model", "--model")] = None,
     vae: Annotated[str | None, field("vae", "--vae")] = None,
     style: Annotated[list[str] | None, field("styles", "--style")] = None,
-    count: Annotated[int, typer.Option("--count", help="Pictures to make, with seeds seed, seed + 1, ...")] = 1,
+    count: Annotated[int, typer.Option("--count", help="Pictures to make, with seeds seed, seed + 1, ...", **number(int))] = 1,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="PNG file to write; the outputs folder if left out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object about the pictures.")] = False,
     models: Models = None,
@@ -73,8 +74,8 @@ def generate(
     settings = settings_of(**{name: given[name] for name in ENGINE})
     fields = ("negative", "steps", "guidance", "seed", "sampler", "schedule", "width", "height", "model", "vae")
     request = Request.parse({"prompt": prompt, "styles": style or []} | {name: given[name] for name in fields})
-    if not 1 <= count <= BATCH_LIMIT:
-        raise InvalidRequest(f"--count must be from 1 to {BATCH_LIMIT}.", "count")
+    if count not in range(1, BATCH_LIMIT + 1):
+        raise InvalidRequest(f"--count must be a whole number from 1 to {BATCH_LIMIT}.", "count")
     targets = _targets(output, count)
     # Checked before anything is started, so that a wrong request writes nothing.
     shelf = Shelf(model_folders(settings))
@@ -115,9 +116,7 @@ def _targets(output: Path | None, count: int) -> list[Path | None]:
     if count == 1:
         return [output]
     targets = [output.with_stem(f"{output.stem}-{k}") for k in range(1, count + 1)]
-    for target in targets:
-        if target.is_dir():
-            raise InvalidRequest(f"{target} is a folder. Choose another name with -o.")
+    check_png(*targets)
     return list(targets)
 
 

@@ -45,7 +45,10 @@ def listed(
     # What a studio has read before need not be read again; where there was none, nothing is written.
     shelf, usual = Shelf(model_folders(settings), Ledger(kept if kept.is_file() else None)), usual_of(settings)
     if default is not None:
-        typer.echo(f"{usual.choose(shelf, default).title} is the default model from now on.", err=True)
+        now = usual.choose(shelf, default)
+        typer.echo(f"{now.title} is the default model from now on.", err=True)
+        if as_json:
+            typer.echo(json.dumps({"default": now.name}, ensure_ascii=False))
         return
     found = list(shelf.values())
     if as_json:
@@ -80,7 +83,8 @@ def add(
 
     # The folder may stand before "add" too.
     before: Path | None = context.obj
-    downloads = Downloads(settings_of(models=models or before).models)
+    # It need not be there yet.
+    downloads = Downloads(models or before or settings_of().models)
     offer = downloads.look(source)
     typer.echo(f"{offer.title}: {in_words(offer.bytes)} in {len(offer.files)} files, licence: {offer.licence or 'not said'}.", err=True)
     for note in offer.notes:

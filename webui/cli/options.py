@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,15 +18,34 @@ from webui.request import help_text
 from webui.settings import Settings, Wishes
 from webui.store import disk
 
+NUMBERS = {"steps": int, "guidance": float, "seed": int, "width": int, "height": int, "port": int, "waiting_per_guest": int}
+"""Fields and settings whose flags take a number."""
+
+
+def number(kind: type[int] | type[float]) -> dict[str, Any]:
+    """How an option reads a number. What is none stays text: whoever knows the bounds refuses both in the same words."""
+
+    def read(text: str) -> float | str:
+        try:
+            return kind(text)
+        except ValueError:
+            return text
+
+    return {"parser": read, "metavar": f"<{kind.__name__}>"}
+
 
 def setting(name: str, *flags: str) -> Any:
     """A command line option that carries a setting's own help."""
-    return typer.Option(*flags, help=Settings.model_fields[name].description, show_default=False)
+    return _option(name, Settings.model_fields[name].description, *flags)
 
 
 def field(name: str, *flags: str) -> Any:
     """A command line option that carries a request field's own help."""
-    return typer.Option(*flags, help=help_text(name), show_default=False)
+    return _option(name, help_text(name), *flags)
+
+
+def _option(name: str, words: str | None, *flags: str) -> Any:
+    return typer.Option(*flags, help=words, show_default=False, **(number(NUMBERS[name]) if name in NUMBERS else {}))
 
 
 Models = Annotated[Path | None, setting("models", "--models")]
@@ -43,7 +64,7 @@ def settings_of(**given: object) -> Settings:
     """Settings from the environment and, above it, the flags that were given.
 
     Raises:
-        InvalidRequest: one is wrong, or needs a library that is not installed.
+        InvalidRequest: one is wrong, names no folder with models, or needs a library that is not installed.
     """
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
@@ -53,10 +74,22 @@ def settings_of(**given: object) -> Settings:
         # What no flag gave came from the environment, also where this command has no such flag.
         flag = given.get(name) is not None
         called = f"--{name.replace('_', '-')}" if flag else f"{Settings.model_config['env_prefix']}{name.upper()}"
-        wanted = Settings.model_fields[name].description if name in Settings.model_fields else "There is no such setting."
+        wanted = f"{Settings.model_fields[name].description}{_span(name)}" if name in Settings.model_fields else "There is no such setting."
         raise InvalidRequest(f"{called} cannot be {first['input']!r}. {wanted}") from None
+    # Without its own folder a studio has the models that ship with it; one that was asked for and is not there is a slip.
+    if "models" in settings.model_fields_set and not settings.models.is_dir():
+        raise InvalidRequest(f"There is no folder {settings.models}. Make it, or name another one with --models.")
     quantized.check(settings.wishes)
     return settings
+
+
+def _span(name: str) -> str:
+    """What a number may be, as a sentence after another one; nothing for what is none."""
+    rules = Settings.model_fields[name].metadata
+    low, high = (next((getattr(rule, end) for rule in rules if hasattr(rule, end)), None) for end in ("ge", "le"))
+    if low is None:
+        return ""
+    return f" A whole number from {low} to {high}." if high is not None else f" A whole number, at least {low}."
 
 
 def check_place(context: typer.Context, *carried: str) -> None:
@@ -82,8 +115,8 @@ def check_place(context: typer.Context, *carried: str) -> None:
         raise InvalidRequest(f"{flag} does not go with {command}. Leave it out.")
 
 
-def check_png(output: Path) -> None:
-    """Whether a PNG can be written there.
+def check_png(output: Path, *more: Path) -> None:
+    """Whether a PNG can be written there, and `more` of them beside it.
 
     Raises:
         InvalidRequest: it is no name for one.
@@ -91,14 +124,20 @@ def check_png(output: Path) -> None:
     """
     folder = output.absolute().parent
     try:
-        if output.is_dir():
-            raise InvalidRequest(f"{output} is a folder. -o must name a .png file.")
+        for path in (output, *more):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                path.lstat()  # refuses a name that is too long
+            if path.is_dir():
+                raise InvalidRequest(f"{path} is a folder. -o must name a .png file.")
         if output.suffix.lower() != ".png":
-            raise InvalidRequest(f"-o must name a .png file, such as {output.stem}.png.")
+            stem = "picture" if output.name.startswith(".") else output.stem
+            raise InvalidRequest(f"-o must name a .png file, such as {stem}.png.")
         if not folder.is_dir():
             raise InvalidRequest(f"There is no folder {output.parent} to write to. Make it first.")
         disk.probe(folder)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InvalidRequest("The name after -o is too long. Choose a shorter one.") from None
         raise StorageError(f"Nothing can be written to {folder}: {error.strerror}. Choose another folder with -o.") from None
 
 

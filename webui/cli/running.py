@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from tqdm import tqdm
 
 from webui.engine.shelf import Shelf
+from webui.errors import EngineFailed
 from webui.events import Step, Waiting
 from webui.jobs.job import Job
 from webui.jobs.keeper import HELD_WORDS
@@ -22,13 +24,21 @@ HELD_HERE = "Pictures are kept in memory and saved as soon as there is room; Ctr
 
 @contextmanager
 def running(settings: Settings, *, lasting: bool = True, preload: bool = False) -> Iterator[Studio]:
-    """A running studio with an engine in a child process."""
+    """A running studio with an engine in a child process. For a command, which does not last, the engine is up by then.
+
+    Raises:
+        EngineFailed: it never will be.
+    """
     default = usual_of(settings).find(Shelf(model_folders(settings)), None).name if preload else None
     folders, wishes = model_folders(settings), settings.wishes
     worker = LocalWorker(folders, settings.device, settings.previews, threads=settings.threads, wishes=wishes, preload=default)
     studio = Studio(settings, worker, lasting=lasting)
     studio.start()
     try:
+        while not lasting and studio.status().state != "ready":
+            if studio.status().state == "stopped":
+                raise EngineFailed(studio.status().message)
+            time.sleep(0.05)
         yield studio
     finally:
         studio.close()

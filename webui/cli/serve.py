@@ -13,7 +13,7 @@ import typer
 from webui import __version__
 from webui.cli.options import Compile, Device, Dtype, Models, Offload, Outputs, Quantize, Tiling, check_place, setting, settings_of
 from webui.cli.running import running
-from webui.cli.shared import invite, network, protect
+from webui.cli.shared import asked, invite, network, protect
 from webui.people import OWNER
 from webui.server.serve import hosts, listen
 from webui.server.serve import serve as serve_app
@@ -51,7 +51,7 @@ def serve(
         typer.echo(__version__)
         return
     settings = settings_of(**{name: value for name, value in locals().items() if name in Settings.model_fields})
-    secret = typer.prompt("Password for guests", hide_input=True, confirmation_prompt=True) if ask_password else None
+    secret = asked() if ask_password else None
     listener = listen(settings.port)
     wide = network(settings)
     # Gradio's own choice is one folder for all accounts of the machine: the first to come owns it, and no other's studio can write there.

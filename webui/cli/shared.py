@@ -8,6 +8,7 @@ import segno
 import typer
 
 from webui.access.access import LINKS
+from webui.access.secret import hashed
 from webui.errors import InvalidRequest
 from webui.people import OWNER, RIGHTS
 from webui.server.lan import Lan
@@ -19,8 +20,10 @@ def network(settings: Settings) -> Lan:
     """Where others may reach the studio, checked before anything is started if it is to be shared at once.
 
     Raises:
-        UserError: these settings do not go together, or the studio cannot be shared with them.
+        UserError: these settings do not go together, the studio cannot be shared with them, or the password is too short or too long.
     """
+    if settings.password is not None:
+        _check(settings.password.get_secret_value())
     if settings.tls_key is not None and settings.tls_cert is None:
         raise InvalidRequest("--tls-key needs --tls-cert, the certificate that it belongs to.")
     if settings.tls_self_signed and settings.tls_cert is not None:
@@ -30,6 +33,20 @@ def network(settings: Settings) -> Lan:
     if settings.lan:
         lan.check()
     return lan
+
+
+def asked() -> str:
+    """A password for guests, typed in the terminal, unseen.
+
+    Raises:
+        InvalidRequest: it is too short or too long.
+    """
+    return _check(typer.prompt("Password for guests", hide_input=True, confirmation_prompt=True))
+
+
+def _check(password: str) -> str:
+    hashed(password)  # it says what is wrong
+    return password
 
 
 def protect(studio: Studio, settings: Settings, asked: str | None) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
-from webui.comparison import Cell, Comparison
+from webui.comparison import Axis, Cell, Comparison
 from webui.comparisons.estimate import seconds as seconds_of
 from webui.comparisons.measures import Distance
 from webui.engine import samplers
@@ -146,9 +146,10 @@ class Comparisons:
         """
         with self._extending:
             entry = self._own(id, by).entry
-            longer = entry.comparison.extended(values)
-            named(longer, self._home.stock.models())
-            before = len(entry.comparison.columns)
+            longer, before = entry.comparison.extended(values), len(entry.comparison.columns)
+            columns = longer.axes[0]
+            # Of what was there before, a model may have left: its pictures are made.
+            named(Axis(field=columns.field, values=columns.values[before:]), self._home.stock.models())
             new = [one for cell, one in zip(longer.cells(), longer.requests(), strict=True) if cell.column >= before]
             entry = entry._replace(comparison=longer)
             self._home.take(made(entry, new, self._home.stock.models(), self._home.words), entry)
@@ -191,12 +192,14 @@ class Comparisons:
         """This person's comparisons, newest first, and whether each is finished."""
         return self._journal.comparisons(by.id)
 
-    def estimate(self, comparison: Comparison) -> Estimate:
+    def estimate(self, comparison: Comparison, by: Person) -> Estimate:
         """What it would cost; nothing is run.
 
         Raises:
-            InvalidRequest, ModelError: as in `begin`.
+            NotAllowed, InvalidRequest, ModelError: as in `begin`.
         """
+        if not by.makes:
+            raise NotAllowed(ONLY_LOOKS)
         jobs = cells_of(comparison, self._home.stock.models(), self._home.words, self._home.usual)
         requests = [job.request for job in jobs if not job.done]
         steps = sum(request.steps for request in requests)
@@ -312,23 +315,23 @@ def cells_of(comparison: Comparison, models: Mapping[str, Model], words: Words, 
 
 def settled(comparison: Comparison, models: Mapping[str, Model], usual: Usual) -> Comparison:
     """With nothing left open that cells would have to agree on: a model's defaults may change before a column is added."""
-    named(comparison, models)
+    for axis in comparison.axes:
+        named(axis, models)
     if comparison.varies("model"):
         return comparison.seeded()
     model = usual.find(models, comparison.request.model)
     return comparison.of(Request.parse(comparison.request.resolve(model.defaults, model.name).asked))
 
 
-def named(comparison: Comparison, models: Mapping[str, Model]) -> None:
+def named(axis: Axis, models: Mapping[str, Model]) -> None:
     """Refuse a sampler, a schedule or a model that does not exist: that is a slip, and no result to wait for."""
-    for axis in comparison.axes:
-        for value in axis.values:
-            if axis.field == "model":
-                find(models, str(value))
-            elif axis.field == "sampler":
-                samplers.named(str(value), samplers.AUTOMATIC)
-            elif axis.field == "schedule":
-                samplers.named(next(iter(samplers.SAMPLERS)), str(value))
+    for value in axis.values:
+        if axis.field == "model":
+            find(models, str(value))
+        elif axis.field == "sampler":
+            samplers.named(str(value), samplers.AUTOMATIC)
+        elif axis.field == "schedule":
+            samplers.named(next(iter(samplers.SAMPLERS)), str(value))
 
 
 def made(entry: ComparisonEntry, requests: Sequence[Request], models: Mapping[str, Model], words: Words) -> list[Job]:
@@ -339,9 +342,10 @@ def made(entry: ComparisonEntry, requests: Sequence[Request], models: Mapping[st
     """
     now, jobs, refused = datetime.now().astimezone(), [], None
     for request in requests:
-        model = find(models, request.model)
-        resolved, end = request.resolve(model.defaults, model.name), None
+        resolved, end = request.resolve(Defaults(), request.model or ""), None
         try:
+            model = find(models, request.model)
+            resolved = request.resolve(model.defaults, model.name)
             resolved = words.drawn(resolved)
             resolved = judge(resolved, model, models)
         except (InvalidRequest, ModelError, StorageError) as error:

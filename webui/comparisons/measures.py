@@ -15,6 +15,10 @@ GLOW = ((0, 0, 0), (74, 16, 110), (190, 55, 80), (250, 140, 30), (255, 255, 200)
 """From no difference to `FULL`: dark to bright in even steps, for all kinds of colour vision."""
 
 
+TILES = 8
+"""Tiles across and down in which the worst part of a picture is looked for: small enough to show it where a boat has vanished."""
+
+
 class Distance(NamedTuple):
     """How far two pictures are apart."""
 
@@ -22,6 +26,8 @@ class Distance(NamedTuple):
     """Structural similarity (Wang et al. 2004), mean over pixels and colours: 1 for equal pictures, around 0 for strangers."""
     mae: float
     """Mean absolute difference of all values, 0 to 1."""
+    worst: float
+    """Structural similarity of the tile, of `TILES` x `TILES`, that is least alike."""
 
 
 def distance(picture: Image.Image, other: Image.Image) -> Distance:
@@ -36,8 +42,10 @@ def distance(picture: Image.Image, other: Image.Image) -> Distance:
     _same_size(picture, other)
     one, two = (np.asarray(each.convert("RGB"), dtype=np.float32) / 255 for each in (picture, other))
     # The constants of the paper: a Gaussian window of sigma 1.5, which scikit-image cuts at 11 pixels, and population statistics.
-    ssim = structural_similarity(one, two, data_range=1.0, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
-    return Distance(float(ssim), float(np.abs(one - two).mean()))
+    paper = {"data_range": 1.0, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    ssim, where = structural_similarity(one, two, channel_axis=-1, full=True, **paper)
+    tiles = (tile.mean() for band in np.array_split(where, TILES) for tile in np.array_split(band, TILES, axis=1))
+    return Distance(float(ssim), float(np.abs(one - two).mean()), float(min(tiles)))
 
 
 def _same_size(picture: Image.Image, other: Image.Image) -> None:

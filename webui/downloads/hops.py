@@ -27,6 +27,9 @@ MAPPED = ipaddress.ip_network("64:ff9b::/96")
 """IPv6 addresses that stand for IPv4 ones behind a translator."""
 
 
+CHANGED = "There lies another file now than the one that was looked at. Look again."
+
+
 class Broken(Exception):
     """The connection broke off, or the server is busy: it can be tried again."""
 
@@ -111,7 +114,9 @@ def _check(answer: httpx2.Response) -> None:
     status = answer.status_code
     if status in (200, 206):
         return
-    if status in (408, 416, 425, 429) or status >= 500:
+    if status == 416:  # a range is asked for that lies behind its end
+        raise DownloadError(CHANGED, "source")
+    if status in (408, 425, 429) or status >= 500:
         raise Broken(f"The server is busy ({status})")
     if status in (401, 403):
         raise DownloadError("The server shows this only to people who are signed in there, or who agreed to its terms.", "source")

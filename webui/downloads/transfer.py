@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from webui.downloads.hops import Broken, answer_of
+from webui.downloads.hops import CHANGED, Broken, answer_of
 from webui.errors import DownloadError, refused
 
 TRIES = 5
@@ -117,12 +117,12 @@ def _continue(url: str, part: Path, have: int, size: int, wait: Callable[[float]
     headers = {}
     if have:
         headers["Range"] = f"bytes={have}-"
-        if tag.is_file():
-            headers["If-Range"] = tag.read_text()
+        if known := tag.is_file() and tag.read_text():
+            headers["If-Range"] = known
     with answer_of(url, headers) as answer:
         start = _start(answer, have, size)
-        if (own := answer.headers.get("etag", "")).startswith('"'):  # weak ones do not speak of bytes
-            tag.write_text(own)
+        if not start:
+            tag.write_text(_version(answer))
         with part.open("r+b" if start else "wb") as stream:
             stream.seek(start)
             stream.truncate()
@@ -134,8 +134,19 @@ def _continue(url: str, part: Path, have: int, size: int, wait: Callable[[float]
                 came(start)
                 if wait(0):
                     break
+            else:
+                if start < size:
+                    if answer.status_code != 206:
+                        stream.truncate(0)  # a page in the file's place, as of a link that is no longer good: no part of the file
+                    raise Broken("The server sent less than the whole file")
             stream.flush()
             os.fsync(stream.fileno())
+
+
+def _version(answer: httpx2.Response) -> str:
+    """What a server knows these very bytes by, for `If-Range`; nothing if it does not say."""
+    tag = answer.headers.get("etag", "")
+    return tag if tag.startswith('"') else answer.headers.get("last-modified", "")  # weak tags do not speak of bytes
 
 
 def _start(answer: httpx2.Response, have: int, size: int) -> int:
@@ -145,11 +156,11 @@ def _start(answer: httpx2.Response, have: int, size: int) -> int:
     if answer.status_code != 206:
         length = answer.headers.get("content-length")
         if length is not None and length != str(size):
-            raise DownloadError("There lies another file now than the one that was looked at. Look again.", "source")
+            raise DownloadError(CHANGED, "source")
         return 0
     place = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("content-range", ""))
     if place is None or int(place[1]) != have or place[2] not in ("*", str(size)):
-        raise DownloadError("There lies another file now than the one that was looked at. Look again.", "source")
+        raise DownloadError(CHANGED, "source")
     return have
 
 

@@ -212,12 +212,19 @@ class Engine:
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is CUDA, then MPS, then the CPU."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """`auto` is CUDA, then MPS, then the CPU.
+
+    Raises:
+        UserError: this machine has no such device.
+    """
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    mps = torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cards else "mps" if mps else "cpu")
+    kind, _, number = name.partition(":")
+    if not {"cuda": int(number or 0) < cards, "mps": mps}.get(kind, True):
+        raise UserError(f"There is no {name} here. Use --device cpu or auto.")
+    return torch.device(name)
 
 
 def _failed(emit: Callable[[Failed], None], error: Exception) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from webui.events import Waiting
 from webui.jobs.job import Job
 from webui.jobs.line import Line, Room
-from webui.jobs.rates import Kind, Rates, about
+from webui.jobs.rates import Costs, Kind, Rates, about
 
 FRESH = 2.0
 """Seconds for which a forecast is good enough."""
@@ -58,18 +58,23 @@ def forecast(line: Line, running: Mapping[Job, int], room: Room, rates: Rates, n
     while (job := line.take(first, room, now)) is not None:
         first[job] = 0
     together = max(1, len(first))  # more than there are places, while people's first pictures run beyond them
-    costs: dict[Kind, float | None] = {}
+    known: dict[Kind, Costs | None] = {}
+
+    def costs(job: Job) -> Costs | None:
+        kind = Kind.of(job.request)
+        if kind not in known:
+            known[kind] = rates.costs(job.request, together)
+        return known[kind]
 
     def cost(job: Job) -> float | None:
-        kind = Kind.of(job.request)
-        if kind not in costs:
-            costs[kind] = rates.step(job.request, together)
-        return costs[kind]
+        """Of one step."""
+        of = costs(job)
+        return of and of.step
 
     def rounds(job: Job, done: int) -> float:
         """Rounds to the picture; decoding counts as steps."""
-        step, whole = cost(job), rates.picture(job.request, together, done)
-        return whole / step if step and whole is not None else job.request.steps - done + 1
+        of, steps = costs(job), job.request.steps
+        return of.picture(steps, done) / of.step if of and of.step else steps - done + 1
 
     left = {job: rounds(job, done) for job, done in first.items()}
     starts: dict[Job, float | None] = dict.fromkeys(left, 0.0)

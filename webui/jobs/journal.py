@@ -226,7 +226,7 @@ class Journal:
     def _read(self, where: str, *values: object) -> list[Job]:
         with self._lock:
             rows = self._db.execute(f"select {COLUMNS} from jobs {where}", values).fetchall()
-        return [_job(row) for row in rows]
+        return [job for row in rows if (job := _job(row))]
 
 
 def _ending(job: Job) -> str | None:
@@ -243,9 +243,14 @@ def _readable(row: tuple[str, str, str, str]) -> ComparisonEntry | None:
         return None
 
 
-def _job(row: tuple[str, str, str, str, str, int, str | None]) -> Job:
+def _job(row: tuple[str, str, str, str, str, int, str | None]) -> Job | None:
+    """A job, or `None` as for comparisons. Its row stays: the version that wrote it goes on with it."""
     id, group, owner, created, request, attempts, ending = row
-    job = Job(id, group, owner, Resolved.model_validate_json(request), datetime.fromisoformat(created), attempts=attempts)
-    if ending is not None:
-        job.append(EVENT.validate_json(ending))
+    try:
+        job = Job(id, group, owner, Resolved.model_validate_json(request), datetime.fromisoformat(created), attempts=attempts)
+        if ending is not None:
+            job.append(EVENT.validate_json(ending))
+    except (ValueError, UserError) as error:
+        log.warning("job %s is left aside: %s", id, error)
+        return None
     return job

@@ -104,7 +104,7 @@ class Keeper:
                 continue
             except Exception as error:
                 log.error("job %s: its picture could not be saved", kept.job.id, exc_info=error)
-                kept.job.append(Failed(message=f"The picture could not be saved. The log has the details under {kept.job.id[:8]}."))
+                self._give_up(kept.job)
             self._done(kept)
 
     def _next(self) -> Kept | None:
@@ -124,6 +124,16 @@ class Keeper:
             # From here on only the journal can refuse: the picture is not saved a second time.
             kept.ending = Finished(picture=self._save(kept.job, kept.picture), seconds=kept.picture.seconds)
         self._finish(kept.job, kept.ending)
+
+    def _give_up(self, job: Job) -> None:
+        """The job has failed for good: without the journal's word it would be made again at the next start."""
+        lost = Failed(message=f"The picture could not be saved. The log has the details under {job.id[:8]}.")
+        ending = job.last if job.done else lost
+        try:
+            self._finish(job, ending)
+        except Exception as error:
+            log.error("job %s: nor could its end", job.id, exc_info=error)
+            job.append(ending)
 
     def _refused(self, error: StorageError) -> None:
         reason = f"Waiting for disk space. {error.message}" if isinstance(error, DiskFull) else error.message

@@ -42,6 +42,20 @@ class Kind(NamedTuple):
         return self.width * self.height * (2 if self.guided else 1)
 
 
+class Costs(NamedTuple):
+    """Seconds of the engine that a kind of picture takes."""
+
+    encoding: float
+    """Before the first step."""
+    step: float
+    rest: float
+    """After the last step."""
+
+    def picture(self, steps: int, done: int = 0) -> float:
+        """What is left of a picture of so many steps."""
+        return (0.0 if done else self.encoding) + self.step * (steps - done) + self.rest
+
+
 class Rates:
     """Listens to every job and remembers how long its steps took. Safe between threads.
 
@@ -101,17 +115,13 @@ class Rates:
             nearest = min(known, key=lambda key: _distance(kind, together, *key))
             return statistics.median(known[nearest]) * kind.pixels / nearest[0].pixels
 
-    def picture(self, request: Resolved, together: int = 1, done: int = 0) -> float | None:
-        """Seconds of the engine for the rest of a picture of which `done` steps are done; `None` until its model has been measured.
+    def costs(self, request: Resolved, together: int = 1) -> Costs | None:
+        """What pictures of this request's kind take while `together` jobs run; `None` until its model has been measured.
 
         The seconds of several pictures add up to the time on the clock that all of them take, side by side or one after another.
         """
-        step = self.step(request, together)
-        if step is None:
-            return None
-        kind = Kind.of(request)
-        encoding = 0.0 if done else self._share(self._before, kind)
-        return encoding + step * (request.steps - done) + self._share(self._rest, kind)
+        step, kind = self.step(request, together), Kind.of(request)
+        return None if step is None else Costs(self._share(self._before, kind), step, self._share(self._rest, kind))
 
     def known(self, model: str) -> dict[tuple[Kind, int], float]:
         """What is known of a model: seconds per kind and jobs together (at most 1, 2, 4, ...); for 0, from the last step to the picture."""

@@ -120,8 +120,8 @@ def _press(studio: Studio, parts: list[Part], axes: list[Varying], controls: Map
         varied = [read for one in axes if (read := one.read(shown))]
         return Comparison.parse({"request": _offered(studio, shown).without_hidden(fields(parts, shown)), "axes": varied})
 
-    def estimate(*values: Any) -> Ticket:
-        return follow.ticket(lambda: {"sentence": studio.comparisons.estimate(asked(values)).sentence})
+    def estimate(request: gr.Request, *values: Any) -> Ticket:
+        return follow.ticket(lambda: {"sentence": studio.comparisons.estimate(asked(values), person(request)).sentence})
 
     def begin(by: Person, values: tuple[Any, ...], *, sure: bool) -> tuple[Ticket, Any]:
         seed = dict(zip(controls, values, strict=True))["seed"]
@@ -129,7 +129,7 @@ def _press(studio: Studio, parts: list[Part], axes: list[Varying], controls: Map
         def ask() -> Ticket:
             nonlocal seed
             comparison = asked(values)
-            cost = studio.comparisons.estimate(comparison)
+            cost = studio.comparisons.estimate(comparison, by)
             if cost.large and not sure:
                 return {"ask": f"{cost.sentence} Run it?"}
             entry = studio.comparisons.begin(comparison, by).entry

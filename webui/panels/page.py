@@ -38,7 +38,7 @@ SCRIPTS = (
 )  # fmt: skip
 """In the order in which they are loaded: each uses only what stands before it."""
 
-MASTHEAD = """<header id="masthead"><h1>Stepwise</h1><span id="engine-state"></span>
+MASTHEAD = """<header id="masthead"><h1>Stepwise</h1><span id="engine-state" role="status"></span>
 <details id="queue" hidden><summary></summary><p role="status"></p><ol></ol></details></header>"""
 
 SYSTEM = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")

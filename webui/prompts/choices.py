@@ -12,7 +12,10 @@ DEPTH = 50
 """Braces within braces."""
 
 LEXER = re.compile(
-    r"\\(?P<plain>[{}|_#])|(?P<pair>\\.)|__(?P<name>[^\W_](?:[\w/ .\-]{0,98}?[^\W_])?)__|(?P<brace>[{}|])|(?P<text>[^\\{}|_]+|.)", re.DOTALL
+    # A LoRA's own name may have a __word__ in it; where it is nothing but one, that is a wildcard, and weights are drawn as anything is.
+    r"(?:<(?i:lora):(?!\s?__[^<>:\n]{1,100}__\s?[:>])[^<>{}|:\\\n]{0,300})|"
+    r"\\(?P<plain>[{}|_#])|(?P<pair>\\.)|__(?P<name>[^\W_](?:[\w/ .\-]{0,98}?[^\W_])?)__|(?P<brace>[{}|])|(?P<text>[^\\{}|_<]+|.)",
+    re.DOTALL,
 )
 COUNT = re.compile(r"\s{0,9}(?P<low>\d{1,4})?(?P<to>-)?(?P<high>\d{1,4})?\$\$(?:(?P<between>[^$]{0,99})\$\$)?")
 """How many options are picked, and what stands between them."""

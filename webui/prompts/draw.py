@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import random
 import re
-from bisect import bisect
+from bisect import bisect, insort
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -127,21 +127,37 @@ class _Hand:
     def _number(self, count: re.Match[str], most: int) -> int:
         low = int(count["low"] or (0 if count["to"] else 1))
         high = int(count["high"] or most) if count["to"] else low
-        low, high = min(low, high), max(low, high)
-        return min(most, low + int(self._chance() * (high - low + 1)) if low < high else low)
+        low, high = sorted((min(low, most), min(high, most)))
+        return low + int(self._chance() * (high - low + 1)) if low < high else low
 
     def _pick(self, cards: Deck, count: int) -> list[str]:
-        """Different ones."""
+        """Different ones. What is taken stays in the deck and is stepped over: a new deck for each pick is slow where there are many."""
         self._left -= count
         if self._left < 0:
             raise InvalidRequest(f"More than {DRAWS} draws for one prompt are too many. Use fewer wildcards.")
-        picked = []
-        for k in range(count):
-            at = min(bisect(cards.sums, self._chance() * cards.sums[-1]), len(cards.sums) - 1)
-            picked.append(cards.lines[at])
-            if k < count - 1:
+        picked: list[str] = []
+        taken: set[int] = set()
+        gone: list[tuple[float, float]] = []  # where it begins among the sums, and what it weighs, from the top of the deck
+        left = cards.sums[-1] if cards.sums else 0.0
+        for _ in range(count):
+            chance = self._chance()
+            place = chance * max(0.0, left)
+            for start, weight in gone:
+                if start > place:
+                    break
+                place += weight
+            at = bisect(cards.sums, place)
+            if at in taken or at == len(cards.sums):  # what is left weighs nothing, or too little to be found in this deck
                 weights = [after - before for before, after in pairwise((0.0, *cards.sums))]
-                cards = _stacked([pair for j, pair in enumerate(zip(cards.lines, weights, strict=True)) if j != at])
+                cards = _stacked([pair for j, pair in enumerate(zip(cards.lines, weights, strict=True)) if j not in taken])
+                taken, gone, left = set(), [], cards.sums[-1]
+                at = min(bisect(cards.sums, chance * left), len(cards.sums) - 1)
+            start = cards.sums[at - 1] if at else 0.0
+            weight = cards.sums[at] - start
+            picked.append(cards.lines[at])
+            taken.add(at)
+            insort(gone, (start, weight))
+            left -= weight
         return picked
 
     def _deck(self, name: str, within: tuple[str, ...]) -> Deck:

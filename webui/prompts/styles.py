@@ -16,6 +16,9 @@ from webui.request import PROMPT_LENGTH, STYLE_LENGTH, Text
 from webui.store import disk
 
 COLUMNS = ("name", "prompt", "negative_prompt")
+COMMENT = "#"
+"""Begins the name of a row that is no style."""
+
 PLACE = "{prompt}"
 """Where the prompt goes in a style's text; without it the text is added at the end."""
 
@@ -52,7 +55,13 @@ class Style(BaseModel):
         # Blanks of other widths and joined emoji are names like others; `isprintable` would refuse them.
         if style.name != style.name.strip() or style.name.splitlines() != [style.name] or "\t" in style.name:
             raise InvalidRequest("A style's name has no blanks around it and is one line.", "name")
+        if style.name.startswith(COMMENT):
+            raise InvalidRequest(f"A style's name does not begin with {COMMENT}: in styles.csv that is a comment.", "name")
         return style
+
+
+Row = Style | tuple[str, ...]
+"""A style, or the cells of a comment, which stays in its place."""
 
 
 def around(text: str, style: str) -> str:
@@ -69,42 +78,52 @@ def around(text: str, style: str) -> str:
     return ", ".join(part for part in (text.strip(), style.strip()) if part) if style.strip() else text
 
 
-def read(text: str) -> dict[str, Style]:
-    """Styles by name, in the file's order; of two with one name the last counts.
+def read(text: str) -> dict[str, Row]:
+    """Styles by name and comments, in the file's order; of two styles with one name the last counts.
 
     Raises:
         StorageError: it is no such table.
     """
+    text = text.removeprefix("\ufeff")
+    first = text.partition("\n")[0]
+    apart = ";" if ";" in first and "," not in first else ","  # Excel's, where the comma is in numbers
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True, delimiter=apart)
     try:
-        rows = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
         columns = [column.strip() for column in rows.fieldnames or ()]
         if "name" not in columns or not {"prompt", "text"} & set(columns):
             raise StorageError(f"styles.csv has no columns {', '.join(COLUMNS)}. Write them into its first line, or move the file away.")
         rows.fieldnames = columns
-        styles = {}
+        found: dict[str, Row] = {}
         for row in rows:
             name = (row["name"] or "").strip()
-            if name and None not in row:
-                # Before 2022-12 the second column was called "text".
-                prompt, negative = row.get("prompt", row.get("text")) or "", row.get("negative_prompt") or ""
-                styles[name] = Style.parse({"name": name, "prompt": prompt, "negative": negative})
+            # Before 2022-12 the second column was called "text"; SD.Next calls the third one "negative".
+            prompt, negative = row.get("prompt", row.get("text")) or "", row.get("negative_prompt", row.get("negative")) or ""
+            if name.startswith(COMMENT):
+                found[f"{COMMENT}{rows.reader.line_num}"] = (name, prompt, negative, *row.get(None, ()))
+            elif name and None not in row:
+                found[name] = Style.parse({"name": name, "prompt": prompt, "negative": negative})
             elif name:
-                raise StorageError(f"styles.csv has too many columns in line {rows.line_num}. Put texts with commas into quotes.")
-            if len(styles) > MOST:
+                raise StorageError(f"styles.csv has too many columns in line {rows.reader.line_num}. Put texts with commas into quotes.")
+            if len(found) > MOST:
                 raise StorageError(f"styles.csv has more than {MOST} styles. Take some out.")
     except csv.Error as error:
-        raise StorageError(f"styles.csv is damaged in line {rows.line_num}: {error}. Mend that line, or move the file away.") from None
+        raise StorageError(
+            f"styles.csv is damaged in line {rows.reader.line_num}: {error}. Mend that line, or move the file away."
+        ) from None
     except InvalidRequest as error:
-        raise StorageError(f"styles.csv cannot be used, line {rows.line_num}: {error.message}") from None
-    return styles
+        raise StorageError(f"styles.csv cannot be used, line {rows.reader.line_num}: {error.message}") from None
+    return found
 
 
-def write(styles: Iterable[Style]) -> str:
+def write(rows: Iterable[Row]) -> str:
     """The table, with the mark that spreadsheets know UTF-8 by."""
     stream = io.StringIO(newline="")
-    rows = csv.writer(stream)
-    rows.writerow(COLUMNS)
-    rows.writerows((style.name, style.prompt, style.negative) for style in styles)
+    plain, quoted = csv.writer(stream), csv.writer(stream, quoting=csv.QUOTE_ALL)
+    plain.writerow(COLUMNS)
+    for row in rows:
+        cells = (row.name, row.prompt, row.negative) if isinstance(row, Style) else row
+        # Blanks at the beginning of a cell are skipped outside of quotes.
+        (quoted if any(cell.startswith(" ") for cell in cells) else plain).writerow(cells)
     return "\ufeff" + stream.getvalue()
 
 
@@ -114,7 +133,7 @@ class Styles:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock = threading.Lock()
-        self._kept: tuple[tuple[int, int], dict[str, Style]] | None = None
+        self._kept: tuple[tuple[int, int], dict[str, Row]] | None = None
 
     def all(self) -> dict[str, Style]:
         """All of them by name; none where there is no file.
@@ -123,7 +142,7 @@ class Styles:
             StorageError: the file cannot be used.
         """
         with self._lock:
-            return dict(self._read())
+            return {name: row for name, row in self._read().items() if isinstance(row, Style)}
 
     def named(self, names: Iterable[str]) -> list[Style]:
         """These, in this order.
@@ -148,10 +167,10 @@ class Styles:
             StorageError: the file cannot be used, or not be written; it is as it was.
         """
         with self._lock:
-            styles = self._read() | {style.name: style}
-            if len(styles) > MOST:
+            rows = self._read() | {style.name: style}
+            if len(rows) > MOST:
                 raise StorageError(f"styles.csv has {MOST} styles already. Delete one first.")
-            self._write(styles)
+            self._write(rows)
 
     def delete(self, name: str) -> None:
         """Forget a style.
@@ -162,9 +181,9 @@ class Styles:
         """
         self.named([name])
         with self._lock:
-            self._write({kept: style for kept, style in self._read().items() if kept != name})
+            self._write({kept: row for kept, row in self._read().items() if kept != name})
 
-    def _read(self) -> dict[str, Style]:
+    def _read(self) -> dict[str, Row]:
         try:
             if not self._file.exists():
                 return {}
@@ -182,9 +201,9 @@ class Styles:
             raise StorageError(f"styles.csv cannot be read: {error.strerror}.") from None
         return self._kept[1]
 
-    def _write(self, styles: dict[str, Style]) -> None:
+    def _write(self, rows: dict[str, Row]) -> None:
         try:
-            disk.replace(self._file.parent, self._file.name, write(styles.values()).encode())
+            disk.replace(self._file.parent, self._file.name, write(rows.values()).encode())
         except OSError as error:
             raise StorageError(f"styles.csv cannot be written: {error.strerror}. Nothing was changed.") from None
         self._kept = None

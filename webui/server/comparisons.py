@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import APIRouter, Query
 from fastapi import Request as Http
 from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 
 from webui.comparison import Comparison
 from webui.comparisons import takeaway
@@ -29,23 +30,31 @@ VALUES = 'Send the new columns as {"values": [48, 64]}.'
 
 def comparisons(studio: Studio) -> APIRouter:
     """The routes."""
-    router, all_of_them, one_by_one = APIRouter(prefix="/comparisons"), studio.comparisons, asyncio.Semaphore(1)
+    router, all_of_them = APIRouter(prefix="/comparisons"), studio.comparisons
+    estimates, drawings, films = (asyncio.Semaphore(1) for _ in range(3))
 
-    async def made(make: Callable[..., Made], *arguments: Any, **more: Any) -> Made:
-        """What takes a moment to compute, in a thread: one at a time, so that the engine keeps its cores."""
-        async with one_by_one:
+    async def made(line: asyncio.Semaphore, http: Http, make: Callable[..., Made], *arguments: Any, **more: Any) -> Made:
+        """What takes a moment to compute, in a thread: one of its line at a time, so that the engine keeps its cores.
+
+        A film takes many moments, so what is quick does not wait behind it; and nothing is made for somebody who has gone.
+        """
+        await http.body()  # what comes after it is that somebody has gone
+        async with line:
+            if await http.is_disconnected():
+                raise HTTPException(408, "Nobody waits for this any more.")
             return await asyncio.to_thread(make, *arguments, **more)
 
     @router.post("", status_code=202, openapi_extra=_body("request", "axes"))
     async def begin(http: Http, by: By) -> dict[str, Any]:
         """Begin a comparison. An axis is {"field": "steps", "values": [4, 8, 16, 32]} or {"field": "steps", "text": "4-40/4"}."""
-        comparison = Comparison.parse(await an_object(http))
-        return shown(await asyncio.to_thread(all_of_them.begin, comparison, by))
+        given = await an_object(http)
+        return shown(await asyncio.to_thread(lambda: all_of_them.begin(Comparison.parse(given), by)))
 
     @router.post("/estimate", openapi_extra=_body("request", "axes"))
-    async def estimate(http: Http) -> dict[str, Any]:
+    async def estimate(http: Http, by: By) -> dict[str, Any]:
         """What a comparison would cost, in steps and in seconds of this machine; nothing is run."""
-        return all_of_them.estimate(Comparison.parse(await an_object(http)))._asdict()
+        given = await an_object(http)
+        return (await made(estimates, http, lambda: all_of_them.estimate(Comparison.parse(given), by)))._asdict()
 
     @router.get("")
     def listed(by: By) -> dict[str, Any]:
@@ -69,10 +78,11 @@ def comparisons(studio: Studio) -> APIRouter:
         return shown(all_of_them.get(id, by))
 
     @router.get("/{id}/curve")
-    async def curve(id: str, by: By) -> dict[str, Any]:
+    async def curve(id: str, http: Http, by: By) -> dict[str, Any]:
         """How far each step count's picture is from the longest run's, and what that says."""
         compared = all_of_them.get(id, by)
-        found = [drawn(one) for one in await made(curves, compared, lambda name: studio.pictures.file(name, by), all_of_them.distances)]
+        told = await made(drawings, http, curves, compared, lambda name: studio.pictures.file(name, by), all_of_them.distances)
+        found = [drawn(one) for one in told]
         return found[0] if len(found) == 1 and not found[0]["head"] else {"rows": found}
 
     @router.post("/{id}/columns", status_code=202, openapi_extra=_body("values"))
@@ -94,24 +104,30 @@ def comparisons(studio: Studio) -> APIRouter:
         return shown(all_of_them.stop(id, by))
 
     @router.get("/{id}/sheet.png")
-    async def sheet(id: str, by: By) -> Response:
+    async def sheet(id: str, http: Http, by: By) -> Response:
         """The contact sheet, with heads, labels and the settings inside."""
-        return _file(await made(takeaway.sheet, all_of_them.get(id, by), all_of_them.store), id, "sheet.png")
+        return _file(await made(drawings, http, takeaway.sheet, all_of_them.get(id, by), all_of_them.store), id, "sheet.png")
 
     @router.get("/{id}/difference.png")
-    async def difference(id: str, a: int, b: int, by: By) -> Response:
+    async def difference(id: str, a: int, b: int, http: Http, by: By) -> Response:
         """Where the pictures of cells `a` and `b` differ; cells are counted from 0, row by row."""
-        return _file(await made(takeaway.difference_map, all_of_them.get(id, by), a, b, all_of_them.store), id, f"difference-{a}-{b}.png")
+        apart = await made(drawings, http, takeaway.difference_map, all_of_them.get(id, by), a, b, all_of_them.store)
+        return _file(apart, id, f"difference-{a}-{b}.png")
 
     @router.get("/{id}/strip.png")
-    async def strip(id: str, cell: int, by: By) -> Response:
+    async def strip(id: str, cell: int, http: Http, by: By) -> Response:
         """From noise to picture in six frames of one cell."""
-        return _file(await made(takeaway.six_frames, all_of_them.get(id, by), cell, all_of_them.store), id, f"strip-{cell}.png")
+        return _file(
+            await made(drawings, http, takeaway.six_frames, all_of_them.get(id, by), cell, all_of_them.store), id, f"strip-{cell}.png"
+        )
 
     @router.get("/{id}/animation.{kind}")
-    async def animation(id: str, kind: Literal["webp", "gif"], by: By, cell: int | None = None, pace: Pace = "step") -> Response:
+    async def animation(
+        id: str, kind: Literal["webp", "gif"], http: Http, by: By, cell: int | None = None, pace: Pace = "step"
+    ) -> Response:
         """The denoising of one cell, or of the whole sheet if none is named; `by` step for step, or by share of each run."""
-        film = await made(takeaway.animation, all_of_them.get(id, by), cell, kind, all_of_them.store, share=pace == "share")
+        compared = all_of_them.get(id, by)
+        film = await made(films, http, takeaway.animation, compared, cell, kind, all_of_them.store, share=pace == "share")
         return _file(film, id, f"animation.{kind}" if cell is None else f"animation-{cell}.{kind}")
 
     return router

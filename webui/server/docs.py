@@ -36,6 +36,10 @@ def _routes(api: dict[str, Any]) -> Iterator[str]:
     for path, methods in api["paths"].items():
         for method, route in methods.items():
             yield f"<h2><code>{method.upper()} /api{escape(path)}</code></h2><p>{escape(route['description'])}</p>"
+            asked = [parameter for parameter in route.get("parameters", ()) if parameter["in"] == "query"]
+            if asked:
+                rows = (_row(f"?{one['name']}", one["schema"] | {"description": one.get("description", "")}) for one in asked)
+                yield f"<table>{''.join(rows)}</table>"
             if "requestBody" in route:
                 fields = route["requestBody"]["content"]["application/json"]["schema"]["properties"]
                 yield f"<table>{''.join(_row(name, field) for name, field in fields.items())}</table>"
@@ -44,5 +48,6 @@ def _routes(api: dict[str, Any]) -> Iterator[str]:
 def _row(name: str, field: dict[str, Any]) -> str:
     kind = next((option for option in field.get("anyOf", ()) if option.get("type") != "null"), field)
     low, high = kind.get("minimum"), kind.get("maximum", kind.get("exclusiveMaximum", 1) - 1)
+    what = " or ".join(map(str, kind["enum"])) if "enum" in kind else kind.get("type", "")
     span = f" {low:.10g} to {high:.10g}" if low is not None and high is not None else ""
-    return f"<tr><td>{escape(name)}<td>{kind.get('type', '')}{span}<td>{escape(field.get('description', ''))}"
+    return f"<tr><td>{escape(name)}<td>{escape(what)}{span}<td>{escape(field.get('description', ''))}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 import ssl
 import threading
@@ -90,7 +89,7 @@ def serve(
     *,
     shared: bool = False,
 ) -> None:
-    """Serve until Ctrl+C or a termination signal.
+    """Serve until Ctrl+C, or a termination signal that the process takes as Ctrl+C: uvicorn sends it once more when it has ended.
 
     Args:
         ready: hears the address once the page answers, in a thread of its own: it may open a browser in this very terminal and wait for it.
@@ -102,8 +101,6 @@ def serve(
         UserError: the studio cannot be shared.
     """
     server = Server(configured(app), release)
-    # uvicorn sends itself the signal again once it has ended; by default that would end the process before anything else is put away.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     async def run() -> None:
         serving = asyncio.create_task(server.serve(sockets=[listener]))

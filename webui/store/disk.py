@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 SAVING = ".saving"
 """Ends the name of a file that is being written; it begins with a dot. So whoever looks for *.png sees whole ones alone."""
@@ -24,6 +25,10 @@ if sys.platform == "win32":
     def hold(file: int) -> None:
         """Nothing to do: Windows does not delete a file that is open."""
 
+    def let_go(file: BinaryIO) -> None:
+        """Close a file, as Windows neither renames nor deletes one that is open."""
+        file.close()
+
 else:
     import fcntl
 
@@ -34,6 +39,9 @@ else:
             BlockingIOError: it is in use already.
         """
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def let_go(file: BinaryIO) -> None:
+        """Nothing to do: an open file can be renamed and deleted, and stays marked meanwhile."""
 
 
 def place(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -84,8 +92,10 @@ def _written(path: Path, content: bytes) -> Iterator[Path]:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+            let_go(file)
             yield path
         finally:
+            let_go(file)
             path.unlink(missing_ok=True)
 
 
@@ -141,6 +151,7 @@ def _remove(leftover: Path) -> None:
     final = leftover.with_name(leftover.name[1:].removesuffix(SAVING))
     with suppress(OSError), leftover.open("r+b") as file:
         hold(file.fileno())
+        let_go(file)
         if final.name.endswith(".steps.jpg") and not final.with_name(final.name.replace(".steps.jpg", ".png")).exists():
             final.unlink(missing_ok=True)
         leftover.unlink()

@@ -88,7 +88,9 @@ def _made(value: Any, kind: type) -> Any:
 
 def sampling(sampler: str, schedule: str | None) -> dict[str, str] | None:
     """Sampler and schedule in our words, where ComfyUI's stand there; the schedule may be a part of the sampler's name."""
-    name, _, end = sampler.rpartition("_")
     if sampler in SAMPLERS:
         return {"sampler": SAMPLERS[sampler], "schedule": SCHEDULES.get(schedule or "", "Automatic")}
-    return {"sampler": SAMPLERS[name], "schedule": SCHEDULES[end]} if name in SAMPLERS and end in SCHEDULES else None
+    for end, ours in SCHEDULES.items():
+        if (name := sampler.removesuffix(f"_{end}")) != sampler and name in SAMPLERS:
+            return {"sampler": SAMPLERS[name], "schedule": ours}
+    return None

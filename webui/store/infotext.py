@@ -53,6 +53,9 @@ STYLES = "Styles"
 VAE = "VAE"
 """The file that took the place of the model's own autoencoder."""
 
+OWN_VAE = "Default (model)"
+"""What Fooocus calls the model's own."""
+
 DISTILLED = "Distilled CFG Scale"
 """Forge's guidance of FLUX, beside a CFG scale of 1."""
 
@@ -136,7 +139,8 @@ def _pairs(line: str) -> dict[str, str]:
                 if line[end : end + 1] in ("", ","):
                     value, at = line[match.start(2) : end], end + 1
         pairs[match[1]] = _unquote(value)
-    return pairs
+    # Others write "CFG Scale". What has our case goes first.
+    return {name: value for key, value in pairs.items() if (name := KNOWN.get(key.lower(), key)) == key or name not in pairs}
 
 
 def _unquote(value: str) -> str:
@@ -146,8 +150,11 @@ def _unquote(value: str) -> str:
     return value
 
 
-WRITTEN = ("Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Model", "RNG", "Version", *TYPED.values())
+SETTINGS = ("Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Model")
+WRITTEN = (*SETTINGS, "RNG", "Version", *TYPED.values())
 """Keys that `write` has values for of its own."""
+
+KNOWN = {key.lower(): key for key in SETTINGS}
 
 
 def _fields(pairs: Mapping[str, str]) -> tuple[dict[str, Any], set[str]]:
@@ -162,7 +169,7 @@ def _fields(pairs: Mapping[str, str]) -> tuple[dict[str, Any], set[str]]:
             fields["guidance"] = float(pairs[DISTILLED])
             used.add(DISTILLED)
     if pairs.get(VAE):
-        fields["vae"] = pairs[VAE]
+        fields["vae"] = None if pairs[VAE] == OWN_VAE else pairs[VAE]
         used.add(VAE)
     with suppress(KeyError, ValueError, RecursionError):
         styles = json.loads(pairs[STYLES])

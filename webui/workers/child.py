@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pydantic import BaseModel
 
-from webui.errors import ModelError
+from webui.errors import ModelError, UserError
 from webui.events import Event
 from webui.workers.local import Setup
-from webui.workers.worker import COMMAND, Cancel, Command, Holds, Load, Settled, Submit, Told, Unload, Up, Weighed
+from webui.workers.worker import COMMAND, Cancel, Command, Down, Holds, Load, Settled, Submit, Told, Unload, Up, Weighed
 
 if TYPE_CHECKING:
     from webui.engine.engine import Engine
@@ -56,7 +56,11 @@ def main() -> None:
     setup = Setup.model_validate_json(sys.stdin.buffer.readline())
     commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, commands), daemon=True).start()
-    _run(setup, commands, pipe)
+    try:
+        _run(setup, commands, pipe)
+    except Exception:
+        logging.getLogger(__name__).exception("the engine cannot go on")
+    os._exit(1)  # an orderly end would wait for what the reader holds, and abort
 
 
 def _read(stream: BinaryIO, commands: queue.SimpleQueue[Command]) -> None:
@@ -79,7 +83,11 @@ def _run(setup: Setup, commands: queue.SimpleQueue[Command], pipe: Pipe) -> None
         held = None  # whatever comes of it is told
         pipe.send(Holds(models=engine.placements, loading=model))
 
-    engine = Engine(setup.models, setup.device, setup.previews, wishes=setup.wishes, loading=loading)
+    try:
+        engine = Engine(setup.models, setup.device, setup.previews, wishes=setup.wishes, loading=loading)
+    except UserError as error:
+        pipe.send(Down(reason=error.message, final=True))  # another start would end in the same way
+        return
     pipe.send(Up(device=engine.device, slots=engine.slots, models=KEPT, chip=engine.chip))
 
     def look() -> None:

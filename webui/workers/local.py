@@ -20,8 +20,14 @@ from webui.workers.worker import REPORT, Cancel, Down, Load, Report, Submit, Unl
 
 log = logging.getLogger(__name__)
 
+FIRST_PAUSE = 0.5
+"""Half the seconds between an engine's death and its next start; they double each time."""
+
 LONGEST_PAUSE = 30.0
 """Seconds between two starts of an engine that keeps dying."""
+
+STARTS = 3
+"""An engine that died so many times before it was ever ready is given up."""
 
 CALM = 60.0
 """An engine that has run this many seconds is healthy: the next back-off starts anew."""
@@ -70,6 +76,8 @@ class LocalWorker:
         self._writing = threading.Lock()
         self._closing = threading.Event()
         self._watcher: threading.Thread | None = None
+        self._up = False
+        """Whether an engine was ready once."""
 
     def start(self, tell: Callable[[Report], None]) -> None:
         self._child = self._spawn()
@@ -126,32 +134,44 @@ class LocalWorker:
                 log.debug("the engine is gone; its watcher will say so")
 
     def _watch(self, tell: Callable[[Report], None]) -> None:
-        pause = 0.5
+        pause, starts = FIRST_PAUSE, 0
         while self._child is not None:
             began = time.monotonic()
-            reason = self._listen(self._child, tell)
+            down = self._listen(self._child, tell)
             if self._closing.is_set():
                 return
-            log.warning("the engine stopped: %s", reason)
-            tell(Down(reason=reason))
-            pause = 0.5 if time.monotonic() - began > CALM else min(2 * pause, LONGEST_PAUSE)
+            starts += 1
+            if starts >= STARTS and not self._up and not down.final:
+                last = f"the last time, {down.reason}. The log has the details."
+                down = Down(reason=f"The engine stopped {starts} times before it was ready; {last}", final=True)
+            if down.final:
+                tell(down)
+                return
+            log.warning("the engine stopped: %s", down.reason)
+            tell(down)
+            pause = FIRST_PAUSE if time.monotonic() - began > CALM else min(2 * pause, LONGEST_PAUSE)
             if self._closing.wait(pause):
                 return
             self._child = self._spawn()
 
-    def _listen(self, child: subprocess.Popen[bytes], tell: Callable[[Report], None]) -> str:
-        """Pass the child's reports on until it ends; why it ended, in words."""
+    def _listen(self, child: subprocess.Popen[bytes], tell: Callable[[Report], None]) -> Down:
+        """Pass the child's reports on until it ends; why it ended, in its own words if it said so."""
         assert child.stdout is not None and child.stdin is not None
+        down: Down | None = None
         for line in child.stdout:
             if not line.endswith(b"\n"):
                 break  # cut off in the middle of a report
             report = REPORT.validate_json(line)
+            if isinstance(report, Down):
+                down = report
+                continue
             tell(report)
             if isinstance(report, Up):
+                self._up = True
                 log.info("the engine is ready on %s", report.place)
         status = child.wait()
         child.stdout.close()
-        return _words(status)
+        return down or Down(reason=_words(status))
 
 
 def _words(status: int) -> str:

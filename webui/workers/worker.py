@@ -38,6 +38,7 @@ class Down(_Message):
 
     kind: Literal["down"] = "down"
     reason: str
+    """What happened to it, as part of a sentence; if it is `final`, a sentence that says what to do."""
     final: bool = False
 
 

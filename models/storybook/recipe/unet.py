@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=80000)
     parser.add_argument("--world", default="small")
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--steps", type=int, default=10**9, help="where it ends; for as long as it is let if left out")
     parser.add_argument("--fade", type=int, default=0, help="over how many steps, at the end, the rate falls to zero")
     parser.add_argument("--batch", type=int, default=24, help="per process")
     parser.add_argument("--rate", type=float, default=8e-4)

@@ -52,7 +52,10 @@ class Varying(NamedTuple):
         chips = values[f"{self.name}-values"]
         if field in LINES:
             return {"field": field, "text": lines if isinstance(lines, str) else ""}
-        return {"field": field, "text": ", ".join(str(chip) for chip in chips) if isinstance(chips, list) else ""}
+        chosen = [str(chip).strip() for chip in chips] if isinstance(chips, list) else []
+        if field == "model":  # a folder's name may hold a comma
+            return {"field": field, "values": chosen}
+        return {"field": field, "text": ", ".join(chosen)}
 
     def restored(self, models: Mapping[str, Model], offered: Offered, saved: Mapping[str, Any]) -> dict[str, Any]:
         """What the controls show for what a browser kept, where it still makes sense."""

@@ -2,6 +2,7 @@
 stepwise.create = (() => {
   const { at, make, say, painter, show, ended } = stepwise;
   const MINE = "stepwise-groups";
+  const ENDED = { finished: "finished", failed: "failed", cancelled: "stopped" };
   const groups = new Set(JSON.parse(sessionStorage.getItem(MINE) || "[]")); // what this tab has asked for or shows: what Stop stops
   let selected = 0;
   let scrubbed = null; // the step that is shown instead of the newest
@@ -73,7 +74,6 @@ stepwise.create = (() => {
       if (jobs.length > 1) {
         Object.assign(figure, { tabIndex: 0, onclick: () => select(number) });
         figure.setAttribute("role", "option");
-        figure.setAttribute("aria-label", `Picture ${number + 1}`);
       }
       figure.onkeydown = (press) => { if (press.key === "Enter" || press.key === " ") { press.preventDefault(); select(number); } };
       figure.append(make("figcaption"));
@@ -122,7 +122,10 @@ stepwise.create = (() => {
     // The last step's place holds the picture itself once there is one.
     const early = chosen && scrubbed !== null && !(job.picture && scrubbed === job.n - 1) ? job.frames[scrubbed] : null;
     const source = early || (job.picture ? `/pictures/${job.picture}` : job.frames[job.frames.length - 1]);
-    if (several) figure.setAttribute("aria-selected", chosen);
+    if (several) {
+      figure.setAttribute("aria-selected", chosen);
+      figure.setAttribute("aria-label", [`Picture ${number + 1}`, ENDED[job.kind]].filter(Boolean).join(", "));
+    }
     figure.classList.toggle("scrubbed", Boolean(early));
     if (source) {
       show(figure, source, Boolean(early));
@@ -194,15 +197,17 @@ stepwise.create = (() => {
 
   // What there is to say while no step is being made, and whether it is an error.
   function calm(jobs, job) {
-    const done = jobs.filter((one) => one.kind === "finished").length;
     if (scrubbed !== null && ended(job)) return [`Step ${scrubbed + 1} of ${job.n}`];
     if (feed.running()) {
       const waiting = jobs.find((one) => !ended(one));
       return [waiting.reason || (waiting.kind === "started" ? `Step 0 of ${waiting.n}` : "Waiting for its turn.")];
     }
-    if (job.kind === "failed") return [job.reason, true];
-    if (job.kind === "cancelled") return [done ? `Stopped. ${done} of ${jobs.length} pictures are finished.` : `Stopped at step ${job.i} of ${job.n}.`];
-    return [done > 1 ? `${done} pictures finished.` : `Finished in ${job.seconds.toFixed(1)} s.`];
+    const [all, done, failed, stopped] = [jobs.length, ...["finished", "failed", "cancelled"].map((kind) => jobs.filter((one) => one.kind === kind).length)];
+    if (all === 1 && failed) return [job.reason, true];
+    if (all === 1) return [stopped ? `Stopped at step ${job.i} of ${job.n}.` : `Finished in ${job.seconds.toFixed(1)} s.`];
+    const others = [failed ? `${failed} failed` : "", stopped ? `${stopped} stopped` : ""].filter(Boolean).join(", ");
+    if (!others) return [`${all} pictures finished.`];
+    return [`${done} of ${all} pictures ${done === 1 ? "is" : "are"} finished, ${others}.${job.kind === "failed" ? ` ${job.reason}` : ""}`, failed > 0];
   }
 
   function detail(job) {

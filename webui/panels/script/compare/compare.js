@@ -6,6 +6,7 @@ stepwise.compare = (() => {
   const SHOWN = "stepwise-comparison"; // what this window shows
   let arrived = null; // what there is to show as soon as the tab is there
   let wasRunning = false;
+  let opened = 0; // comparisons that were asked for: the last one is shown, however late the others come
 
   const draw = painter(paint);
   const feed = stepwise.feed(() => stepwise.tabs.shown() === "compare", {
@@ -19,7 +20,9 @@ stepwise.compare = (() => {
   // --- what is shown ---
 
   async function open(id) {
+    const number = ++opened;
     const answer = await ask(`/api/comparisons/${id}`);
+    if (number !== opened) return;
     if (answer.ok) shown(answer.value);
     else form.refuse(answer.sentence);
   }
@@ -28,8 +31,8 @@ stepwise.compare = (() => {
     const other = set(comparison);
     sessionStorage.setItem(SHOWN, comparison.id);
     wasRunning = true;
+    form.refuse(null);
     if (other) {
-      form.refuse(null);
       lens.reset();
       curve.clear(overSteps() ? "The curve comes when all cells are finished." : "There is a curve where step counts vary.");
     }
@@ -57,7 +60,12 @@ stepwise.compare = (() => {
     const { id } = state.shown;
     const answer = await ask(`/api/comparisons/${id}`);
     if (!answer.ok || state.shown.id !== id) return;
+    // Columns may have been added meanwhile: here, and the answer is older than they; or in another window.
+    const more = answer.value.cells.length - cells().length;
+    if (more > 0) shown(answer.value);
+    if (more) return;
     set(answer.value);
+    paintMode();
     if (overSteps()) curve.load();
     shelf.refresh();
     at("#compare-estimate").click(); // this run has taught something about the machine
@@ -135,13 +143,15 @@ stepwise.compare = (() => {
   async function stop() {
     if (!state.shown) return;
     const answer = await ask(`/api/comparisons/${state.shown.id}`, "DELETE");
-    if (!answer.ok) form.refuse(answer.sentence);
+    form.refuse(answer.ok ? null : answer.sentence);
   }
 
   async function extend(text) {
-    const numeric = ["steps", "guidance", "seed"].includes(state.shown.axes[0].field);
-    const lines = ["prompt", "negative"].includes(state.shown.axes[0].field);
-    const pieces = lines ? [text] : text.split(",").map((piece) => piece.trim()).filter(Boolean);
+    const { field } = state.shown.axes[0];
+    const numeric = ["steps", "guidance", "seed"].includes(field);
+    // One at a time: these may hold commas.
+    const whole = ["prompt", "negative", "model"].includes(field);
+    const pieces = whole ? [text.trim()] : text.split(",").map((piece) => piece.trim()).filter(Boolean);
     const values = numeric ? pieces.map((piece) => (Number.isNaN(Number(piece)) ? piece : Number(piece))) : pieces;
     if (await doing("/columns", { values })) at("#compare-add input").value = "";
   }

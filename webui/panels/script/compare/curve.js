@@ -90,7 +90,7 @@ stepwise.curve = (() => {
 
   function thumbnail(point, left, edge) {
     const number = cells().findIndex((cell) => cell.values.steps === point.steps && cell.job.picture === point.picture);
-    const words = `${point.steps} steps: SSIM ${point.ssim.toFixed(3)}, mean absolute difference ${point.mae.toFixed(3)}`;
+    const words = `${point.steps} steps: SSIM ${point.ssim.toFixed(3)}, mean absolute difference ${point.mae.toFixed(3)}, SSIM where it is least alike ${point.worst.toFixed(3)}`;
     const made = make("button", { type: "button", className: "thumb", title: words }, make("img", { src: `/pictures/${point.picture}`, alt: "", draggable: false }));
     made.setAttribute("aria-label", `${words}. Show it large`);
     Object.assign(made.style, { left: `${left}px`, width: `${edge}px`, height: `${edge}px` });

@@ -1,7 +1,7 @@
 // Ways of looking: the sheet, one cell large, A|B under a slider; flipping between A and B; the difference from A.
 stepwise.look = (() => {
   const { at, make, say, show } = stepwise;
-  const { state, cells, view, label, jobOf } = stepwise.comparison;
+  const { state, cells, view, label, jobOf, ending } = stepwise.comparison;
   let paired = ""; // what the slider shows
 
   function choose(look) {
@@ -94,7 +94,7 @@ stepwise.look = (() => {
     say(at(".badges", large), mark);
     say(at(".sentence", large), sentence || "");
     at(".sentence", large).hidden = !sentence;
-    large.setAttribute("aria-label", `${label(cell)}${mark ? `, ${mark}` : ""}, ${caption}`);
+    large.setAttribute("aria-label", [label(cell), mark, caption, ending(cell, sentence)].filter(Boolean).join(", "));
   }
 
   function paintSlider() {

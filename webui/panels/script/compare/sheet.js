@@ -1,7 +1,7 @@
 // All cells side by side: where they are, what they show, which of them is chosen.
 stepwise.sheet = (() => {
   const { at, make, say, show } = stepwise;
-  const { state, cells, view, label, twoAxes, jobOf } = stepwise.comparison;
+  const { state, cells, view, label, twoAxes, ending } = stepwise.comparison;
   const [GAP, HEAD, ROW_HEAD] = [10, 24, 92];
   const sheet = () => at("#compare-sheet");
   let columns = 1; // cells side by side
@@ -83,10 +83,11 @@ stepwise.sheet = (() => {
     const chosen = number === state.selected;
     made.tabIndex = chosen ? 0 : -1;
     made.setAttribute("aria-selected", chosen);
-    const name = [label(cell), jobOf(cell).kind === "finished" ? "finished" : "", number === state.a ? "A" : "", number === state.b ? "B" : ""].filter(Boolean).join(", ");
+    const marks = [number === state.a ? "A" : "", number === state.b ? "B" : ""];
+    const name = [label(cell), ...marks, ending(cell, sentence)].filter(Boolean).join(", ");
     if (made.getAttribute("aria-label") !== name) made.setAttribute("aria-label", name);
     say(at("figcaption", made), caption);
-    say(at(".badges", made), [number === state.a ? "A" : "", number === state.b ? "B" : ""].join(""));
+    say(at(".badges", made), marks.join(""));
     say(at(".sentence", made), sentence || "");
     at(".sentence", made).hidden = !sentence;
     made.classList.toggle("empty", !source);

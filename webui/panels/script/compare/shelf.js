@@ -1,7 +1,7 @@
 // Earlier comparisons, and what can be taken away from this one.
 stepwise.shelf = (() => {
   const { at, make, say, ask } = stepwise;
-  const { state, cells, label, jobOf, jobs } = stepwise.comparison;
+  const { state, cells, label, jobOf, jobs, running } = stepwise.comparison;
 
   const EXAMPLES = { steps: "64", sampler: "Heun", schedule: "Karras", guidance: "9", seed: "5", model: "its folder's name", prompt: "another prompt", negative: "blurry" };
 
@@ -27,11 +27,11 @@ stepwise.shelf = (() => {
   function paint() {
     const place = at("#compare-away");
     if (!place || !state.shown) return;
-    const some = jobs().some((job) => job.picture);
+    const [some, all] = [jobs().some((job) => job.picture), !running()];
     ["#compare-again", "#compare-use"].forEach((id) => { at(id).disabled = false; });
     at("#compare-add").hidden = false;
     at("#compare-add input").placeholder = EXAMPLES[state.shown.axes[0].field];
-    const key = [state.shown.id, cells().length, some, state.by, state.selected, jobOf(cells()[state.selected]).picture].join();
+    const key = [state.shown.id, cells().length, some, all, state.by, state.selected, jobOf(cells()[state.selected]).picture].join();
     if (place.dataset.key === key) return;
     place.dataset.key = key;
     const root = `/api/comparisons/${state.shown.id}`;
@@ -39,7 +39,7 @@ stepwise.shelf = (() => {
     const { picture } = jobOf(cell);
     at(".sheet-files", place).replaceChildren(...(some ? [
       file("Contact sheet", `${root}/sheet.png`),
-      animation(`${root}/animation`, `?by=${state.by}`),
+      all ? animation(`${root}/animation`, `?by=${state.by}`) : make("span", { textContent: "Animation: as soon as all have ended." }),
     ] : [make("span", { textContent: "As soon as the first picture is finished." })]));
     say(at(".cell-name", place), label(cell));
     at(".cell-files", place).replaceChildren(...(picture ? [

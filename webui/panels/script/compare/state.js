@@ -39,10 +39,12 @@ stepwise.comparison = (() => {
   const overSteps = () => Boolean(state.shown) && state.shown.axes.some((axis) => axis.field === "steps");
   const picture = (job) => `/pictures/${job.picture}`;
 
-  // The run with the most steps among the cells that differ from this one in nothing but their steps.
+  // The run with the most steps among the cells that differ from this one in nothing but their steps. One that came to nothing has no steps to show.
   function longest(cell) {
     const along = state.shown.axes[0].field === "steps" ? "row" : "column";
-    return cells().filter((other) => other[along] === cell[along]).map(jobOf).reduce((most, job) => (job.n > most.n ? job : most));
+    const runs = cells().filter((other) => other[along] === cell[along]).map(jobOf);
+    const able = runs.filter((job) => job.kind !== "failed" && (job.kind !== "cancelled" || job.frames.length));
+    return (able.length ? able : runs).reduce((most, job) => (job.n > most.n ? job : most));
   }
 
   // The step of a run of `n` steps at which all timelines stand.
@@ -58,8 +60,8 @@ stepwise.comparison = (() => {
   function view(cell) {
     const number = cells().indexOf(cell);
     const job = jobOf(cell);
-    const sentence = job.kind === "failed" ? job.reason : job.kind === "cancelled" && !job.frames.length ? "Stopped before its first step." : null;
-    if (state.mode === "frames") return frameOfLongest(cell);
+    const sentence = job.kind === "failed" ? job.reason : job.kind === "cancelled" && !job.frames.length ? "Stopped." : null;
+    if (state.mode === "frames") return frameOfLongest(cell, sentence);
     if (state.difference && state.position === null && number !== state.a) {
       const base = jobOf(cells()[state.a]);
       if (job.picture && base.picture) {
@@ -73,14 +75,18 @@ stepwise.comparison = (() => {
     return { source: frame, there: true, caption: `${state.position === null ? job.i : i} of ${job.n}`, sentence };
   }
 
-  function frameOfLongest(cell) {
+  function frameOfLongest(cell, own) {
     const job = longest(cell);
     const k = cell.values.steps;
+    if (k > job.n) return { source: null, there: true, caption: `no step ${k} in one run of ${job.n}`, sentence: own };
     const caption = `step ${k} of one run of ${job.n}`;
     if (job.picture && k === job.n) return { source: picture(job), there: false, caption, sentence: null };
     const sentence = job.kind === "failed" ? job.reason : null;
     return { source: job.frames[k - 1] || null, there: true, caption, sentence };
   }
 
-  return { state, set, follow, cells, jobOf, jobs, running, label, twoAxes, overSteps, longest, view, picture };
+  // How a cell has ended, for those who hear the page: `sentence` is what it says of itself.
+  const ending = (cell, sentence) => sentence || { finished: "finished", cancelled: "stopped" }[jobOf(cell).kind] || "";
+
+  return { state, set, follow, cells, jobOf, jobs, running, label, twoAxes, overSteps, longest, view, ending, picture };
 })();
