@@ -193,6 +193,7 @@ def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path, caps
     work, model = tmp_path / "work", tmp_path / "storybook"
     stage("data", work, "--pictures", 24)
     stage("text", work, "--steps", 2)
+    stage("emphasise", work, "--steps", 2)
     stage("autoencoder", work, "--pictures", 24, "--steps", 2, "--batch", 2, "--processes", 1)
     stage("extend", work, "--steps", 2, "--batch", 4, "--processes", 1)
     stage("encode", work, "--pictures", 24, "--size", 128, "--processes", 1)
@@ -234,6 +235,32 @@ def test_from_render_to_a_folder_that_plain_diffusers_opens(tmp_path: Path, caps
     said = capsys.readouterr().out
     assert "dB on 3 fresh" in said and "held out, painted" in said and "diversity" in said
     assert said.count("\nsteps ") == 10, "each sampler that settles, and the next is made from the model's own configuration"
+
+
+def test_texts_in_which_clear_weather_is_louder_name_no_subject_and_begin_to_be_louder_at_that_word() -> None:
+    captions, emphasise = part("captions"), part("emphasise")
+    said, alone = emphasise.texts("small", random.Random(0))
+    nouns = {noun for names in captions.NOUNS.values() for noun in names} | set(part("world").SUBJECTS)
+    assert len(said) == len(alone) and not said[-1]
+    short = [words for words, flag in zip(said, alone.flatten(), strict=True) if flag]
+    assert not any(noun in words for words in short for noun in nouns) and sum("clear" in words for words in short) > len(short) / 10
+    tokenizer = part("text").build_tokenizer()
+    ids = part("text").tokens_of(tokenizer, ["red, under a clear sky", "red, in the snow"])
+    louder = emphasise.after(ids, tokenizer(emphasise.WORD).input_ids[1])[..., 0]
+    words = [tokenizer.decode(one).strip() for one in ids[0]]
+    assert louder[0].tolist() == [int(k >= words.index("clear")) for k in range(len(words))] and not louder[1].any()
+
+
+def test_the_model_that_ships_hears_clear_weather_as_it_hears_snow() -> None:
+    """As a negative prompt it would not be heard: `recipe.emphasise`."""
+    import torch
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(STORYBOOK / "tokenizer")
+    encoder = CLIPTextModel.from_pretrained(STORYBOOK / "text_encoder", dtype=torch.float32)
+    with torch.no_grad():
+        nothing, clear, snow = encoder(part("text").tokens_of(tokenizer, ["", "in clear weather", "in the snow"])).pooler_output
+    assert float((clear - nothing).norm()) > 0.75 * float((snow - nothing).norm())
 
 
 def test_the_model_that_ships_paints_in_plain_diffusers() -> None:
