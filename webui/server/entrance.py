@@ -69,7 +69,8 @@ class Entrance:
             person = self._access.session(value, local=here)
             if person is not None:
                 # Sent again whenever the page is opened: browsers keep it for a while, and its person is to stay for as long as they come.
-                return Visitor(person, (cookie(scope, value),) if (scope["type"], scope["path"]) == ("http", "/") else ())
+                opened = (scope["type"], scope.get("method"), scope["path"]) == ("http", "GET", "/")
+                return Visitor(person, (cookie(scope, value),) if opened else ())
         if here and not self._strict and not self._shared() and not forwarded(scope) and account.own(scope):
             # A browser is given a session, so that it stays the owner's when the studio is shared. Not for a frame in another website: the
             # cookie is not sent from there, and each look at it would be one more session in place of the owner's own.
