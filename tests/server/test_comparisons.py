@@ -179,6 +179,18 @@ def test_what_is_unknown_is_404_with_a_sentence(client: httpx.Client, id: str) -
     assert client.get("/api/comparisons").status_code == 200
 
 
+def answers_beside(client: httpx.Client, address: str, method: str, path: str, **more: object) -> bool:
+    """Whether others are answered at once while a request that takes a second is under way."""
+    with httpx.Client(base_url=address, timeout=60) as other:
+        asking = threading.Thread(target=other.request, args=(method, path), kwargs=more)
+        asking.start()
+        time.sleep(0.1)
+        began = time.monotonic()
+        answered = client.get("/api/health").status_code == 200 and time.monotonic() - began < 0.7
+        asking.join()
+    return answered
+
+
 def test_the_server_answers_while_something_is_drawn(client: httpx.Client, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = ended(client, begun(client, STEPS)["id"])
 
@@ -187,29 +199,19 @@ def test_the_server_answers_while_something_is_drawn(client: httpx.Client, addre
         return b"drawn"
 
     monkeypatch.setattr("webui.server.comparisons.takeaway.sheet", slow)
-    with httpx.Client(base_url=address, timeout=60) as other:
-        drawing = threading.Thread(target=other.get, args=(f"/api/comparisons/{shown['id']}/sheet.png",))
-        drawing.start()
-        time.sleep(0.1)
-        began = time.monotonic()
-        assert client.get("/api/health").status_code == 200 and time.monotonic() - began < 0.7
-        drawing.join()
+    assert answers_beside(client, address, "GET", f"/api/comparisons/{shown['id']}/sheet.png")
 
 
-def test_the_server_answers_while_an_estimate_is_made(client: httpx.Client, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("route", ["", "/estimate"])
+def test_the_server_answers_while_what_is_asked_is_read(
+    client: httpx.Client, address: str, monkeypatch: pytest.MonkeyPatch, route: str
+) -> None:
     def slow(*_: object) -> None:
         time.sleep(1)
         raise InvalidRequest("Read.")
 
     monkeypatch.setattr("webui.server.comparisons.Comparison.parse", slow)
-    for route in ("", "/estimate"):
-        with httpx.Client(base_url=address, timeout=60) as other:
-            reading = threading.Thread(target=other.post, args=(f"/api/comparisons{route}",), kwargs={"json": {}})
-            reading.start()
-            time.sleep(0.1)
-            began = time.monotonic()
-            assert client.get("/api/health").status_code == 200 and time.monotonic() - began < 0.7
-            reading.join()
+    assert answers_beside(client, address, "POST", f"/api/comparisons{route}", json={})
 
 
 def test_films_hold_up_no_sheet_and_are_not_made_for_who_has_gone(

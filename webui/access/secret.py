@@ -31,15 +31,24 @@ def same(one: str, other: str) -> bool:
     return hmac.compare_digest(digest(one), digest(other))
 
 
-def hashed(password: str) -> str:
-    """A password as it is kept.
+def checked(password: str) -> str:
+    """A password that guests may be asked for, as it is.
 
     Raises:
         InvalidRequest: it is too short or too long.
     """
     if not SHORTEST <= len(password) <= LONGEST:
         raise InvalidRequest(f"A password has {SHORTEST} to {LONGEST} characters.", "password")
-    salt = secrets.token_bytes(16)
+    return password
+
+
+def hashed(password: str) -> str:
+    """A password as it is kept.
+
+    Raises:
+        InvalidRequest: it is too short or too long.
+    """
+    salt, password = secrets.token_bytes(16), checked(password)
     return f"{base64.b64encode(salt).decode()} {base64.b64encode(_scrypt(password, salt)).decode()}"
 
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from webui.cli.generate import UNFINISHED
 from webui.cli.options import (
     ENGINE,
     Compile,
@@ -25,7 +24,7 @@ from webui.cli.options import (
     readable,
     settings_of,
 )
-from webui.cli.running import running, show_progress
+from webui.cli.running import UNFINISHED, running, show_progress
 from webui.comparison import FIELDS, Axis, Comparison, Value
 from webui.comparisons import takeaway
 from webui.comparisons.comparisons import Compared, cells_of, error_of

@@ -28,7 +28,7 @@ from webui.cli.options import (
     readable,
     settings_of,
 )
-from webui.cli.running import running, show_progress
+from webui.cli.running import UNFINISHED, running, show_progress
 from webui.comparisons.comparisons import error_of
 from webui.engine.shelf import Shelf
 from webui.errors import InvalidRequest, NotFound
@@ -38,9 +38,6 @@ from webui.request import Request, help_text
 from webui.settings import Settings
 from webui.store.store import Store
 from webui.studio import BATCH_LIMIT, model_folders, resolve, usual_of, words_of
-
-UNFINISHED = "Not finished."
-"""What is said of a picture that Ctrl+C came before."""
 
 
 def generate(

@@ -21,6 +21,9 @@ from webui.workers.local import LocalWorker
 HELD_HERE = "Pictures are kept in memory and saved as soon as there is room; Ctrl+C gives them up."
 """What is said here in place of the page's words, which offer a download."""
 
+UNFINISHED = "Not finished."
+"""What is said of a picture that Ctrl+C came before."""
+
 
 @contextmanager
 def running(settings: Settings, *, lasting: bool = True, preload: bool = False) -> Iterator[Studio]:

@@ -8,7 +8,7 @@ import segno
 import typer
 
 from webui.access.access import LINKS
-from webui.access.secret import hashed
+from webui.access.secret import checked
 from webui.errors import InvalidRequest
 from webui.people import OWNER, RIGHTS
 from webui.server.lan import Lan
@@ -23,7 +23,7 @@ def network(settings: Settings) -> Lan:
         UserError: these settings do not go together, the studio cannot be shared with them, or the password is too short or too long.
     """
     if settings.password is not None:
-        _check(settings.password.get_secret_value())
+        checked(settings.password.get_secret_value())
     if settings.tls_key is not None and settings.tls_cert is None:
         raise InvalidRequest("--tls-key needs --tls-cert, the certificate that it belongs to.")
     if settings.tls_self_signed and settings.tls_cert is not None:
@@ -41,12 +41,7 @@ def asked() -> str:
     Raises:
         InvalidRequest: it is too short or too long.
     """
-    return _check(typer.prompt("Password for guests", hide_input=True, confirmation_prompt=True))
-
-
-def _check(password: str) -> str:
-    hashed(password)  # it says what is wrong
-    return password
+    return checked(typer.prompt("Password for guests", hide_input=True, confirmation_prompt=True))
 
 
 def protect(studio: Studio, settings: Settings, asked: str | None) -> None:
